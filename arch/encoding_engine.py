@@ -1,0 +1,199 @@
+"""The grid encoding engine as hardware: its build-time parameters, and what the host loads into its registers.
+
+Every level is described by registers, so one build serves every field that fits. A level's rows are spread over
+``N_BANKS`` banks by three selectable bits of the row index; the same layout is used by the loader, the RTL and
+the cycle model.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+
+from arch.errors import InputError, check_integer, check_one_of
+from arch.grid import GridConfig, GridLevel
+from arch.number_format import COORDINATE, LEVEL_SCALE, WEIGHT_FRACTION_BITS, IntegerProfile, integer_profile
+
+__all__ = ["HASHED_BANK_BITS", "N_BANKS", "PORTS_PER_BANK", "EncodingEngineConfig", "LevelLayout", "level_layouts"]
+
+N_BANKS = 8
+PORTS_PER_BANK = 2
+HASHED_BANK_BITS = (0, 3, 4)
+"""Best three index bits for hashed levels: 1.0024 clocks a point in lockstep (measured over 2.1 M cells)."""
+
+_BANK_BIT_CANDIDATES = 9
+_BANK_BIT_SAMPLES = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodingEngineConfig:
+    """Build-time parameters of the grid encoding engine.
+
+    Parameters
+    ----------
+    n_pos_dims : most input dimensions, 2 or 3; a 3-dimensional build also runs 2-dimensional grids
+    n_features_per_level : values per table row: 1, 2, 4 or 8
+    n_levels : most levels of a grid, 1 to 16
+    level_parallel : physical level engines: 1, 2, 4, 8 or 16, at most ``n_levels``;
+        level l runs on engine ``l % level_parallel``
+    table_rows : rows of one physical engine's feature table, over all banks; a multiple of 8
+    arithmetic : ``int8`` or ``int16``
+    """
+
+    n_pos_dims: int = 3
+    n_features_per_level: int = 2
+    n_levels: int = 16
+    level_parallel: int = 1
+    table_rows: int = 1 << 19
+    arithmetic: str = "int8"
+
+    def __post_init__(self) -> None:
+        check_one_of("n_pos_dims of the encoding engine", self.n_pos_dims, (2, 3))
+        check_one_of("n_features_per_level", self.n_features_per_level, (1, 2, 4, 8))
+        check_integer("n_levels of the encoding engine", self.n_levels, 1, 16)
+        check_one_of("level_parallel", self.level_parallel, (1, 2, 4, 8, 16))
+        if self.level_parallel > self.n_levels:
+            raise InputError(f"level_parallel must be at most n_levels = {self.n_levels}, not {self.level_parallel}")
+        check_integer("table_rows", self.table_rows, N_BANKS, 1 << 24)
+        if self.table_rows % N_BANKS:
+            raise InputError(f"table_rows must be a multiple of {N_BANKS}, not {self.table_rows}")
+        integer_profile(self.arithmetic)
+
+    @property
+    def profile(self) -> IntegerProfile:
+        """The arithmetic profile."""
+        return integer_profile(self.arithmetic)
+
+    @property
+    def levels_per_engine(self) -> int:
+        """Most levels one physical engine serves."""
+        return -(-self.n_levels // self.level_parallel)
+
+    @property
+    def bank_rows(self) -> int:
+        """Rows of one bank."""
+        return self.table_rows // N_BANKS
+
+    @property
+    def n_corners(self) -> int:
+        """Corners of a cell."""
+        return 1 << self.n_pos_dims
+
+    @property
+    def index_bits(self) -> int:
+        """Width of row index arithmetic: one bit more than a table index, for the wrap by conditional subtract."""
+        return (self.table_rows - 1).bit_length() + 1
+
+    @property
+    def position_fraction_bits(self) -> int:
+        """Fraction bits of coordinate times scale."""
+        return COORDINATE.fraction_bits + LEVEL_SCALE.fraction_bits
+
+    @property
+    def interpolation_fraction_bits(self) -> int:
+        """Fraction bits of an interpolated value before it is rounded."""
+        return WEIGHT_FRACTION_BITS * self.n_pos_dims
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelLayout:
+    """Where a level lives: the physical engine, the bank selector bits and the rows it fills in each bank.
+
+    Parameters
+    ----------
+    level : the grid level
+    engine : physical level engine that holds it
+    bank_bits : three ascending bit positions of the row index that select the bank
+    first_row : its first row in every bank
+    rows : rows it takes in every bank
+    """
+
+    level: GridLevel
+    engine: int
+    bank_bits: tuple[int, int, int]
+    first_row: int
+    rows: int
+
+    def place(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Bank and row of each table index: the selector bits, and the index with those bits squeezed out."""
+        index = np.asarray(index, dtype=np.int64)
+        return bank_of(index, self.bank_bits), self.first_row + squeeze(index, self.bank_bits)
+
+
+def bank_of(index: np.ndarray, bank_bits: tuple[int, int, int]) -> np.ndarray:
+    """Bank number: selector bit i of the index becomes bit i of the bank."""
+    return sum(((index >> bit) & 1) << position for position, bit in enumerate(bank_bits))
+
+
+def squeeze(index: np.ndarray, bank_bits: tuple[int, int, int]) -> np.ndarray:
+    """The index without its selector bits, highest removed first."""
+    for bit in reversed(bank_bits):
+        low = (1 << bit) - 1
+        index = (index & low) | ((index >> 1) & ~low)
+    return index
+
+
+def level_layouts(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[LevelLayout, ...]:
+    """Place every level of ``grid`` in ``engine``; raises InputError with what does not fit and by how much."""
+    if grid.n_pos_dims > engine.n_pos_dims:
+        raise InputError(f"n_pos_dims of the grid must be at most the engine's {engine.n_pos_dims}, not {grid.n_pos_dims}")
+    if grid.n_features_per_level != engine.n_features_per_level:
+        raise InputError(
+            f"n_features_per_level of the grid must be the engine's {engine.n_features_per_level}, "
+            f"not {grid.n_features_per_level}"
+        )
+    if grid.n_levels > engine.n_levels:
+        raise InputError(f"n_levels of the grid must be at most the engine's {engine.n_levels}, not {grid.n_levels}")
+    layouts = []
+    next_row = [0] * engine.level_parallel
+    for level in grid.levels:
+        physical = level.index % engine.level_parallel
+        bank_bits = choose_bank_bits(level, grid.n_pos_dims)
+        granule = 1 << (bank_bits[-1] + 1)
+        rows = -(-level.entries // granule) * granule // N_BANKS
+        layouts.append(
+            LevelLayout(level=level, engine=physical, bank_bits=bank_bits, first_row=next_row[physical], rows=rows)
+        )
+        next_row[physical] += rows
+    needed = max(next_row) * N_BANKS
+    if needed > engine.table_rows:
+        raise InputError(
+            f"table_rows of the encoding engine must be at least {needed} for this grid, not {engine.table_rows}; "
+            "take a larger engine, more level_parallel or a smaller log2_hashmap_size"
+        )
+    return tuple(layouts)
+
+
+def choose_bank_bits(level: GridLevel, n_pos_dims: int) -> tuple[int, int, int]:
+    """The three index bits that spread a cell's corners best over the banks' ports.
+
+    Hashed levels take the published best. Dense levels are searched: fewest clocks over a fixed sample of cells,
+    lowest bits on a tie.
+    """
+    if level.hashed:
+        return HASHED_BANK_BITS
+    return _search_bank_bits(level.resolution, level.entries, level.strides, n_pos_dims)
+
+
+@lru_cache(maxsize=256)
+def _search_bank_bits(
+    resolution: int, entries: int, strides: tuple[int, ...], n_pos_dims: int
+) -> tuple[int, int, int]:
+    rng = np.random.default_rng(0)
+    cells = rng.integers(0, resolution, size=(_BANK_BIT_SAMPLES, n_pos_dims))
+    offsets = np.array([[corner >> dim & 1 for dim in range(n_pos_dims)] for corner in range(1 << n_pos_dims)])
+    index = ((cells[:, None, :] + offsets) * np.array(strides)).sum(axis=2) % entries
+    best, best_clocks = (0, 1, 2), float("inf")
+    top = max(3, min(_BANK_BIT_CANDIDATES, (entries - 1).bit_length()))
+    for bank_bits in combinations(range(top), 3):
+        clocks = float(conflict_clocks(bank_of(index, bank_bits)).mean())
+        if clocks < best_clocks:
+            best, best_clocks = bank_bits, clocks
+    return best
+
+
+def conflict_clocks(banks: np.ndarray) -> np.ndarray:
+    """Clocks a point's corners take: the fullest bank's corners over its ports. ``banks`` is (points, corners)."""
+    counts = (banks[:, :, None] == np.arange(N_BANKS)).sum(axis=1)
+    return -(-counts.max(axis=1) // PORTS_PER_BANK)

@@ -1,0 +1,109 @@
+"""The systolic MLP engine as hardware: its build-time parameters, and how a network is cut into its tiles."""
+
+from dataclasses import dataclass
+
+from arch.errors import InputError, check_integer, check_multiple
+from arch.mlp import MlpConfig
+from arch.number_format import IntegerProfile, integer_profile
+
+__all__ = ["ENGINE_ACTIVATIONS", "LayerTiles", "MlpEngineConfig", "layer_tiles"]
+
+ENGINE_ACTIVATIONS = ("None", "ReLU")
+"""Activations the engine computes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlpEngineConfig:
+    """Build-time parameters of the systolic MLP engine.
+
+    Parameters
+    ----------
+    rows : processing elements along the reduction (inputs of a tile), a multiple of 4 from 4 to 128
+    cols : processing elements along the outputs of a tile, a multiple of 4 from 4 to 128
+    nano_batch : points streamed through a tile before its weights change
+    max_width : widest layer, a multiple of both rows and cols, at most 128
+    max_layers : most layers of a network, 1 to 8
+    weight_tiles : tiles of weights the weight memory holds
+    arithmetic : ``int8`` or ``int16``
+    """
+
+    rows: int = 64
+    cols: int = 64
+    nano_batch: int = 256
+    max_width: int = 64
+    max_layers: int = 8
+    weight_tiles: int = 16
+    arithmetic: str = "int8"
+
+    def __post_init__(self) -> None:
+        check_multiple("rows", self.rows, 4, 4, 128)
+        check_multiple("cols", self.cols, 4, 4, 128)
+        check_integer("nano_batch", self.nano_batch, 1, 4096)
+        check_multiple("max_width", self.max_width, 4, 4, 128)
+        for name, side in (("rows", self.rows), ("cols", self.cols)):
+            if self.max_width % side:
+                raise InputError(f"max_width must be a multiple of {name} = {side}, not {self.max_width}")
+        check_integer("max_layers", self.max_layers, 1, 8)
+        check_integer("weight_tiles", self.weight_tiles, 1, 4096)
+        integer_profile(self.arithmetic)
+
+    @property
+    def profile(self) -> IntegerProfile:
+        """The arithmetic profile."""
+        return integer_profile(self.arithmetic)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates a clock."""
+        return self.rows * self.cols
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTiles:
+    """A layer cut into tiles of ``rows x cols``.
+
+    Tiles are run column tile by column tile, the row tiles of one column tile one after the other so that their
+    partial sums meet in the accumulators. Tile (row, col) is number ``first + col * row_tiles + row`` in the
+    weight memory; rows and columns past the layer's edge hold zeros.
+    """
+
+    first: int
+    row_tiles: int
+    col_tiles: int
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the layer, each one pass of the nano-batch."""
+        return self.row_tiles * self.col_tiles
+
+
+def layer_tiles(network: MlpConfig, engine: MlpEngineConfig) -> tuple[LayerTiles, ...]:
+    """Cut ``network`` for ``engine``; raises InputError with what does not fit."""
+    if len(network.layers) > engine.max_layers:
+        raise InputError(
+            f"layers of the network must be at most the engine's max_layers = {engine.max_layers}, "
+            f"not {len(network.layers)}"
+        )
+    tiles = []
+    first = 0
+    for number, layer in enumerate(network.layers):
+        for side, width in (("inputs", layer.n_in), ("outputs", layer.n_out)):
+            if width > engine.max_width:
+                raise InputError(
+                    f"{side} of layer {number} must be at most the engine's max_width = {engine.max_width}, not {width}"
+                )
+        if layer.activation not in ENGINE_ACTIVATIONS:
+            raise InputError(
+                f"activation of layer {number} must be one of {', '.join(ENGINE_ACTIVATIONS)} on the MLP engine, "
+                f"not {layer.activation!r}"
+            )
+        cut = LayerTiles(
+            first=first, row_tiles=-(-layer.n_in // engine.rows), col_tiles=-(-layer.n_out // engine.cols)
+        )
+        tiles.append(cut)
+        first += cut.tiles
+    if first > engine.weight_tiles:
+        raise InputError(
+            f"weight_tiles of the MLP engine must be at least {first} for this network, not {engine.weight_tiles}"
+        )
+    return tuple(tiles)

@@ -1,0 +1,134 @@
+"""Fixed-point number formats and the arithmetic profiles built from them.
+
+A format names how the bits of an integer stand for a real number; the integer
+itself is called the *raw* value. Rounding is half to even and overflow
+saturates, unless a docstring says otherwise.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from arch.errors import check_integer, check_one_of
+
+__all__ = [
+    "ARITHMETICS",
+    "COORDINATE",
+    "LEVEL_SCALE",
+    "WEIGHT_FRACTION_BITS",
+    "FixedPoint",
+    "IntegerProfile",
+    "integer_profile",
+    "round_shift",
+]
+
+ARITHMETICS = ("float64", "fp16", "int8", "int16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedPoint:
+    """A fixed-point format: ``value = raw * 2**-fraction_bits``.
+
+    Parameters
+    ----------
+    signed : two's complement if true, unsigned otherwise
+    integer_bits : bits left of the point, the sign bit included
+    fraction_bits : bits right of the point
+    """
+
+    signed: bool
+    integer_bits: int
+    fraction_bits: int
+
+    def __post_init__(self) -> None:
+        check_one_of("signed", self.signed, (True, False))
+        check_integer("integer_bits", self.integer_bits, 0, 64)
+        check_integer("fraction_bits", self.fraction_bits, 0, 64)
+        check_integer("integer_bits + fraction_bits", self.width, 1, 64)
+
+    @property
+    def width(self) -> int:
+        """Bits of the raw value."""
+        return self.integer_bits + self.fraction_bits
+
+    @property
+    def minimum(self) -> int:
+        """Smallest raw value."""
+        return -(1 << (self.width - 1)) if self.signed else 0
+
+    @property
+    def maximum(self) -> int:
+        """Largest raw value."""
+        return (1 << (self.width - self.signed)) - 1
+
+    def quantize(self, values: np.ndarray | float) -> np.ndarray:
+        """Raw int64 values nearest to ``values``: half to even, saturating."""
+        scaled = np.rint(np.asarray(values, dtype=np.float64) * 2.0**self.fraction_bits)
+        return np.clip(scaled, self.minimum, self.maximum).astype(np.int64)
+
+    def to_float(self, raw: np.ndarray) -> np.ndarray:
+        """The float64 values that raw values stand for (exact for widths up to 53)."""
+        return np.asarray(raw, dtype=np.float64) * 2.0**-self.fraction_bits
+
+
+COORDINATE = FixedPoint(signed=False, integer_bits=1, fraction_bits=23)
+"""A point's coordinate. 0 and 1 are exact; anything outside [0, 1] is clamped to it by the host."""
+
+LEVEL_SCALE = FixedPoint(signed=False, integer_bits=14, fraction_bits=10)
+"""A level's scale register. Rounding it moves a position by at most 2**-11 cells."""
+
+WEIGHT_FRACTION_BITS = 8
+"""Bits of a position's fraction inside its cell, hence of an interpolation weight; truncated, so always below 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegerProfile:
+    """One integer arithmetic profile of the hardware.
+
+    Parameters
+    ----------
+    name : ``int8`` or ``int16``
+    value_bits : bits of table features, encoded features and activations (signed)
+    weight_bits : bits of MLP weights (signed)
+    accumulator_bits : bits of MLP accumulators (signed); 128 products always fit
+    multiplier_bits : bits of the unsigned requantisation multiplier
+    """
+
+    name: str
+    value_bits: int
+    weight_bits: int = 8
+    accumulator_bits: int = 32
+    multiplier_bits: int = 16
+
+    @property
+    def value(self) -> FixedPoint:
+        """Format of a value as a plain signed integer; its real scale is kept beside it."""
+        return FixedPoint(signed=True, integer_bits=self.value_bits, fraction_bits=0)
+
+    @property
+    def weight(self) -> FixedPoint:
+        """Format of a weight as a plain signed integer."""
+        return FixedPoint(signed=True, integer_bits=self.weight_bits, fraction_bits=0)
+
+
+_PROFILES = {
+    "int8": IntegerProfile(name="int8", value_bits=8),
+    "int16": IntegerProfile(name="int16", value_bits=16),
+}
+
+
+def integer_profile(name: str) -> IntegerProfile:
+    """The integer profile called ``name``; raises InputError for any other name."""
+    check_one_of("arithmetic", name, tuple(_PROFILES))
+    return _PROFILES[name]
+
+
+def round_shift(values: np.ndarray, shift: int) -> np.ndarray:
+    """``values / 2**shift`` rounded half to even, on int64 arrays (``shift`` >= 0)."""
+    values = np.asarray(values, dtype=np.int64)
+    if shift == 0:
+        return values
+    quotient = values >> shift
+    remainder = values - (quotient << shift)
+    half = np.int64(1) << (shift - 1)
+    return quotient + ((remainder > half) | ((remainder == half) & (quotient & 1 == 1)))

@@ -1,0 +1,58 @@
+"""The nano-batch operation scheduler unit as hardware: its build-time parameters."""
+
+from dataclasses import dataclass
+
+from arch.errors import InputError, check_integer, check_one_of
+from arch.program import MAX_CHUNKS, MAX_PREDECESSORS, Program
+
+__all__ = ["SchedulerConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerConfig:
+    """Build-time parameters of the scheduler unit.
+
+    Parameters
+    ----------
+    n_descriptors : nano-operations of a loop body: 8, 16, 32 or 64
+    n_operations : rows of the chunk scoreboard, at most ``n_descriptors``
+    n_units : issue and completion ports, 1 to 8
+    n_pools : shared resources, 1 to 4
+    n_chunks : width of a scoreboard bitmap, 1 to 64
+    share_bits : width of a credit counter, 1 to 8
+    """
+
+    n_descriptors: int = 32
+    n_operations: int = 16
+    n_units: int = 4
+    n_pools: int = 1
+    n_chunks: int = 16
+    share_bits: int = 7
+
+    def __post_init__(self) -> None:
+        check_one_of("n_descriptors", self.n_descriptors, (8, 16, 32, 64))
+        check_integer("n_operations", self.n_operations, 1, self.n_descriptors)
+        check_integer("n_units of the scheduler", self.n_units, 1, 8)
+        check_integer("n_pools", self.n_pools, 1, 4)
+        check_integer("n_chunks of the scheduler", self.n_chunks, 1, MAX_CHUNKS)
+        check_integer("share_bits", self.share_bits, 1, 8)
+
+    @property
+    def n_predecessors(self) -> int:
+        """Predecessor fields of a descriptor."""
+        return MAX_PREDECESSORS
+
+    def check_fits(self, program: Program) -> None:
+        """Refuse a program this unit cannot hold."""
+        for what, found, most in (
+            ("nano-operations", len(program.nano_operations), self.n_descriptors),
+            ("operations", len(program.operations), self.n_operations),
+            ("units", len(program.units), self.n_units),
+            ("pools", len(program.pools), self.n_pools),
+            ("chunks", program.n_chunks, self.n_chunks),
+            ("credits of a pool", max([pool.capacity for pool in program.pools], default=0), 2**self.share_bits - 1),
+        ):
+            if found > most:
+                raise InputError(
+                    f"{what} of program {program.name} must be at most {most} for this scheduler, not {found}"
+                )
