@@ -21,7 +21,14 @@ from arch.grid import GridConfig
 from arch.mlp import MlpConfig
 from arch.number_format import integer_profile
 
-__all__ = ["MAX_LEVEL_SHIFT", "MAX_REQUANTIZE_SHIFT", "FloatField", "QuantizedField", "QuantizedMlp", "load_field"]
+__all__ = [
+    "MAX_LEVEL_SHIFT",
+    "MAX_REQUANTIZE_SHIFT",
+    "FloatField",
+    "QuantizedField",
+    "QuantizedMlp",
+    "load_field",
+]
 
 FORMAT = "open-ngpc field 1"
 MAX_LEVEL_SHIFT = 7
@@ -88,7 +95,9 @@ class QuantizedField:
                 _check_count(name, getattr(network, name), len(config.layers))
             for number, layer in enumerate(config.layers):
                 weights = network.weights[number]
-                _check_array(f"weights of layer {number}", weights, (layer.n_out, layer.n_in), profile.weight_bits)
+                _check_array(
+                    f"weights of layer {number}", weights, (layer.n_out, layer.n_in), profile.weight_bits
+                )
                 top = (1 << profile.multiplier_bits) - 1
                 check_integer(f"multiplier of layer {number}", network.multipliers[number], 1, top)
                 check_integer(f"shift of layer {number}", network.shifts[number], 1, MAX_REQUANTIZE_SHIFT)
@@ -189,7 +198,16 @@ def load_field(path: Path) -> FloatField | QuantizedField:
         )
     except InputError:
         raise
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise InputError(
             f"the checkpoint {path.name} must be a whole open-ngpc field file, not one cut short or damaged "
             f"({type(error).__name__}); fetch or train it again"
@@ -215,7 +233,9 @@ def _check_count(what: str, values: tuple, count: int) -> None:
 
 def _weight_arrays(networks: object) -> dict[str, np.ndarray]:
     return {
-        f"network{n}_weights{k}": matrix for n, weights in enumerate(networks) for k, matrix in enumerate(weights)
+        f"network{n}_weights{k}": matrix
+        for n, weights in enumerate(networks)
+        for k, matrix in enumerate(weights)
     }
 
 
@@ -229,7 +249,9 @@ def _field_from_json(text: dict) -> FieldConfig:
     )
 
 
-def _save(path: Path, field: FloatField | QuantizedField, header: dict, arrays: dict[str, np.ndarray]) -> None:
+def _save(
+    path: Path, field: FloatField | QuantizedField, header: dict, arrays: dict[str, np.ndarray]
+) -> None:
     header = {
         "format": FORMAT,
         "field": dataclasses.asdict(field.config),

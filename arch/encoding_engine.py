@@ -15,7 +15,14 @@ from arch.errors import InputError, check_integer, check_one_of
 from arch.grid import GridConfig, GridLevel
 from arch.number_format import COORDINATE, LEVEL_SCALE, WEIGHT_FRACTION_BITS, IntegerProfile, integer_profile
 
-__all__ = ["HASHED_BANK_BITS", "N_BANKS", "PORTS_PER_BANK", "EncodingEngineConfig", "LevelLayout", "level_layouts"]
+__all__ = [
+    "HASHED_BANK_BITS",
+    "N_BANKS",
+    "PORTS_PER_BANK",
+    "EncodingEngineConfig",
+    "LevelLayout",
+    "level_layouts",
+]
 
 N_BANKS = 8
 PORTS_PER_BANK = 2
@@ -54,7 +61,9 @@ class EncodingEngineConfig:
         check_integer("n_levels of the encoding engine", self.n_levels, 1, 16)
         check_one_of("level_parallel", self.level_parallel, (1, 2, 4, 8, 16))
         if self.level_parallel > self.n_levels:
-            raise InputError(f"level_parallel must be at most n_levels = {self.n_levels}, not {self.level_parallel}")
+            raise InputError(
+                f"level_parallel must be at most n_levels = {self.n_levels}, not {self.level_parallel}"
+            )
         check_integer("table_rows", self.table_rows, N_BANKS, 1 << 24)
         if self.table_rows % N_BANKS:
             raise InputError(f"table_rows must be a multiple of {N_BANKS}, not {self.table_rows}")
@@ -137,14 +146,18 @@ def squeeze(index: np.ndarray, bank_bits: tuple[int, int, int]) -> np.ndarray:
 def level_layouts(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[LevelLayout, ...]:
     """Place every level of ``grid`` in ``engine``; raises InputError with what does not fit and by how much."""
     if grid.n_pos_dims > engine.n_pos_dims:
-        raise InputError(f"n_pos_dims of the grid must be at most the engine's {engine.n_pos_dims}, not {grid.n_pos_dims}")
+        raise InputError(
+            f"n_pos_dims of the grid must be at most the engine's {engine.n_pos_dims}, not {grid.n_pos_dims}"
+        )
     if grid.n_features_per_level != engine.n_features_per_level:
         raise InputError(
             f"n_features_per_level of the grid must be the engine's {engine.n_features_per_level}, "
             f"not {grid.n_features_per_level}"
         )
     if grid.n_levels > engine.n_levels:
-        raise InputError(f"n_levels of the grid must be at most the engine's {engine.n_levels}, not {grid.n_levels}")
+        raise InputError(
+            f"n_levels of the grid must be at most the engine's {engine.n_levels}, not {grid.n_levels}"
+        )
     layouts = []
     next_row = [0] * engine.level_parallel
     for level in grid.levels:
@@ -153,7 +166,9 @@ def level_layouts(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[Level
         granule = 1 << (bank_bits[-1] + 1)
         rows = -(-level.entries // granule) * granule // N_BANKS
         layouts.append(
-            LevelLayout(level=level, engine=physical, bank_bits=bank_bits, first_row=next_row[physical], rows=rows)
+            LevelLayout(
+                level=level, engine=physical, bank_bits=bank_bits, first_row=next_row[physical], rows=rows
+            )
         )
         next_row[physical] += rows
     needed = max(next_row) * N_BANKS
@@ -182,7 +197,9 @@ def _search_bank_bits(
 ) -> tuple[int, int, int]:
     rng = np.random.default_rng(0)
     cells = rng.integers(0, resolution, size=(_BANK_BIT_SAMPLES, n_pos_dims))
-    offsets = np.array([[corner >> dim & 1 for dim in range(n_pos_dims)] for corner in range(1 << n_pos_dims)])
+    offsets = np.array(
+        [[corner >> dim & 1 for dim in range(n_pos_dims)] for corner in range(1 << n_pos_dims)]
+    )
     index = ((cells[:, None, :] + offsets) * np.array(strides)).sum(axis=2) % entries
     best, best_clocks = (0, 1, 2), float("inf")
     top = max(3, min(_BANK_BIT_CANDIDATES, (entries - 1).bit_length()))

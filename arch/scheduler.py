@@ -50,7 +50,11 @@ class SchedulerConfig:
             ("units", len(program.units), self.n_units),
             ("pools", len(program.pools), self.n_pools),
             ("chunks", program.n_chunks, self.n_chunks),
-            ("credits of a pool", max([pool.capacity for pool in program.pools], default=0), 2**self.share_bits - 1),
+            (
+                "credits of a pool",
+                max([pool.capacity for pool in program.pools], default=0),
+                2**self.share_bits - 1,
+            ),
         ):
             if found > most:
                 raise InputError(

@@ -1,0 +1,63 @@
+"""Payloads of the streams between engines, and the one safe way to connect two of them.
+
+Streams follow Amaranth's rules: a payload is transferred in every clock where ``valid`` and ``ready`` are high;
+``valid`` and the payload hold until then; ``valid`` never waits for ``ready``.
+"""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data, stream, wiring
+
+from arch import load
+from arch.number_format import COORDINATE
+
+__all__ = ["LoadLayout", "PointLayout", "VectorLayout", "connect_stream"]
+
+
+class PointLayout(data.StructLayout):
+    """A point: ``position``, one unsigned 1.23 coordinate a dimension, and ``last`` on the last point of a run.
+
+    Parameters
+    ----------
+    n_pos_dims : coordinates; a grid of fewer dimensions ignores those past its own
+    """
+
+    def __init__(self, n_pos_dims: int) -> None:
+        position = data.ArrayLayout(unsigned(COORDINATE.width), n_pos_dims)
+        super().__init__({"position": position, "last": 1})
+
+
+class VectorLayout(data.StructLayout):
+    """A vector of raw values: ``values``, element 0 lowest, and ``last`` on the last vector of a run.
+
+    Parameters
+    ----------
+    width : elements
+    bits : bits of an element, signed
+    """
+
+    def __init__(self, width: int, bits: int) -> None:
+        super().__init__({"values": data.ArrayLayout(signed(bits), width), "last": 1})
+
+
+class LoadLayout(data.StructLayout):
+    """A load word: ``target`` (``arch.load.LoadTarget``), ``address`` and ``data``."""
+
+    def __init__(self) -> None:
+        super().__init__({"target": load.TARGET_BITS, "address": load.ADDRESS_BITS, "data": load.DATA_BITS})
+
+
+def connect_stream(m: object, source: stream.Interface, sink: stream.Interface) -> None:
+    """Connect two streams of the same payload.
+
+    Plain ``wiring.connect`` joins payloads of equal width and different layout without a word; this refuses them.
+
+    Raises
+    ------
+    TypeError
+        If the payload shapes differ.
+    """
+    source_shape = source.signature.payload_shape
+    sink_shape = sink.signature.payload_shape
+    if source_shape != sink_shape:
+        raise TypeError(f"Payload shape of the sink must be {source_shape!r}, not {sink_shape!r}")
+    wiring.connect(m, source, sink)
