@@ -95,9 +95,7 @@ class QuantizedField:
                 _check_count(name, getattr(network, name), len(config.layers))
             for number, layer in enumerate(config.layers):
                 weights = network.weights[number]
-                _check_array(
-                    f"weights of layer {number}", weights, (layer.n_out, layer.n_in), profile.weight_bits
-                )
+                _check_array(f"weights of layer {number}", weights, (layer.n_out, layer.n_in), profile.weight_bits)
                 top = (1 << profile.multiplier_bits) - 1
                 check_integer(f"multiplier of layer {number}", network.multipliers[number], 1, top)
                 check_integer(f"shift of layer {number}", network.shifts[number], 1, MAX_REQUANTIZE_SHIFT)
@@ -232,11 +230,7 @@ def _check_count(what: str, values: tuple, count: int) -> None:
 
 
 def _weight_arrays(networks: object) -> dict[str, np.ndarray]:
-    return {
-        f"network{n}_weights{k}": matrix
-        for n, weights in enumerate(networks)
-        for k, matrix in enumerate(weights)
-    }
+    return {f"network{n}_weights{k}": matrix for n, weights in enumerate(networks) for k, matrix in enumerate(weights)}
 
 
 def _field_from_json(text: dict) -> FieldConfig:
@@ -249,9 +243,7 @@ def _field_from_json(text: dict) -> FieldConfig:
     )
 
 
-def _save(
-    path: Path, field: FloatField | QuantizedField, header: dict, arrays: dict[str, np.ndarray]
-) -> None:
+def _save(path: Path, field: FloatField | QuantizedField, header: dict, arrays: dict[str, np.ndarray]) -> None:
     header = {
         "format": FORMAT,
         "field": dataclasses.asdict(field.config),

@@ -61,9 +61,7 @@ class EncodingEngineConfig:
         check_integer("n_levels of the encoding engine", self.n_levels, 1, 16)
         check_one_of("level_parallel", self.level_parallel, (1, 2, 4, 8, 16))
         if self.level_parallel > self.n_levels:
-            raise InputError(
-                f"level_parallel must be at most n_levels = {self.n_levels}, not {self.level_parallel}"
-            )
+            raise InputError(f"level_parallel must be at most n_levels = {self.n_levels}, not {self.level_parallel}")
         check_integer("table_rows", self.table_rows, N_BANKS, 1 << 24)
         if self.table_rows % N_BANKS:
             raise InputError(f"table_rows must be a multiple of {N_BANKS}, not {self.table_rows}")
@@ -155,9 +153,7 @@ def level_layouts(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[Level
             f"not {grid.n_features_per_level}"
         )
     if grid.n_levels > engine.n_levels:
-        raise InputError(
-            f"n_levels of the grid must be at most the engine's {engine.n_levels}, not {grid.n_levels}"
-        )
+        raise InputError(f"n_levels of the grid must be at most the engine's {engine.n_levels}, not {grid.n_levels}")
     layouts = []
     next_row = [0] * engine.level_parallel
     for level in grid.levels:
@@ -166,9 +162,7 @@ def level_layouts(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[Level
         granule = 1 << (bank_bits[-1] + 1)
         rows = -(-level.entries // granule) * granule // N_BANKS
         layouts.append(
-            LevelLayout(
-                level=level, engine=physical, bank_bits=bank_bits, first_row=next_row[physical], rows=rows
-            )
+            LevelLayout(level=level, engine=physical, bank_bits=bank_bits, first_row=next_row[physical], rows=rows)
         )
         next_row[physical] += rows
     needed = max(next_row) * N_BANKS
@@ -192,14 +186,10 @@ def choose_bank_bits(level: GridLevel, n_pos_dims: int) -> tuple[int, int, int]:
 
 
 @lru_cache(maxsize=256)
-def _search_bank_bits(
-    resolution: int, entries: int, strides: tuple[int, ...], n_pos_dims: int
-) -> tuple[int, int, int]:
+def _search_bank_bits(resolution: int, entries: int, strides: tuple[int, ...], n_pos_dims: int) -> tuple[int, int, int]:
     rng = np.random.default_rng(0)
     cells = rng.integers(0, resolution, size=(_BANK_BIT_SAMPLES, n_pos_dims))
-    offsets = np.array(
-        [[corner >> dim & 1 for dim in range(n_pos_dims)] for corner in range(1 << n_pos_dims)]
-    )
+    offsets = np.array([[corner >> dim & 1 for dim in range(n_pos_dims)] for corner in range(1 << n_pos_dims)])
     index = ((cells[:, None, :] + offsets) * np.array(strides)).sum(axis=2) % entries
     best, best_clocks = (0, 1, 2), float("inf")
     top = max(3, min(_BANK_BIT_CANDIDATES, (entries - 1).bit_length()))

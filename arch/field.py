@@ -53,9 +53,7 @@ class FieldConfig:
             )
         if (self.rgb_network is not None) != (self.app == "nerf"):
             found = "none" if self.rgb_network is None else "one"
-            raise InputError(
-                f"rgb_network must be given for nerf and for no other app, not {found} for {self.app}"
-            )
+            raise InputError(f"rgb_network must be given for nerf and for no other app, not {found} for {self.app}")
         if self.rgb_network is not None:
             expected = self.network.n_output_dims + DIRECTION_DIMS
             if self.rgb_network.n_input_dims != expected:

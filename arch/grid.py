@@ -116,9 +116,7 @@ class GridConfig:
         if "n_features" in encoding:
             if n_levels is not None:
                 raise InputError("a grid encoding must give n_levels or n_features, not both; remove one")
-            check_multiple(
-                "n_features", encoding["n_features"], n_features_per_level, n_features_per_level, 256
-            )
+            check_multiple("n_features", encoding["n_features"], n_features_per_level, n_features_per_level, 256)
             n_levels = encoding["n_features"] // n_features_per_level
         n_levels = 16 if n_levels is None else n_levels
         check_integer("n_levels", n_levels, 1, 32)

@@ -97,9 +97,7 @@ def layer_tiles(network: MlpConfig, engine: MlpEngineConfig) -> tuple[LayerTiles
                 f"activation of layer {number} must be one of {', '.join(ENGINE_ACTIVATIONS)} on the MLP engine, "
                 f"not {layer.activation!r}"
             )
-        cut = LayerTiles(
-            first=first, row_tiles=-(-layer.n_in // engine.rows), col_tiles=-(-layer.n_out // engine.cols)
-        )
+        cut = LayerTiles(first=first, row_tiles=-(-layer.n_in // engine.rows), col_tiles=-(-layer.n_out // engine.cols))
         tiles.append(cut)
         first += cut.tiles
     if first > engine.weight_tiles:

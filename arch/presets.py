@@ -64,8 +64,6 @@ def _field(app: str, encoding: str) -> FieldConfig:
 
 
 FIELDS: Mapping[str, FieldConfig] = {
-    f"{app}_{encoding}": _field(app, encoding)
-    for app in ("nerf", "nsdf", "gia", "nvr")
-    for encoding in ENCODINGS
+    f"{app}_{encoding}": _field(app, encoding) for app in ("nerf", "nsdf", "gia", "nvr") for encoding in ENCODINGS
 }
 """``{nerf,nsdf,gia,nvr}_{hash,dense,lowres}``."""

@@ -136,9 +136,7 @@ class Program:
         for nano in self.nano_operations:
             check_one_of(f"unit of {nano.name}", nano.unit, self.units)
             if nano.chunks >> self.n_chunks:
-                raise InputError(
-                    f"chunks of {nano.name} must lie below chunk {self.n_chunks}, not {nano.chunks:#x}"
-                )
+                raise InputError(f"chunks of {nano.name} must lie below chunk {self.n_chunks}, not {nano.chunks:#x}")
             if covered.get(nano.operation, 0) & nano.chunks:
                 raise InputError(
                     f"chunks of {nano.name} must not overlap those of another part of {nano.operation}, "

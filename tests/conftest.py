@@ -58,11 +58,7 @@ def cocotb_run(request: pytest.FixtureRequest, seed: int) -> Callable[..., None]
                 always=False,
             )
         test = request.node.name
-        results = (
-            folder
-            / "results"
-            / hashlib.sha256(f"{request.node.nodeid}{environment}".encode()).hexdigest()[:12]
-        )
+        results = folder / "results" / hashlib.sha256(f"{request.node.nodeid}{environment}".encode()).hexdigest()[:12]
         results.mkdir(parents=True, exist_ok=True)
         extra = {
             "NGPC_SEED": str(seed),

