@@ -8,7 +8,7 @@ import torch
 from arch.grid import GridConfig
 from reference.grid_lookup import check_positions, corner_rows, corner_weights, smoothstep, wrap_cells
 
-__all__ = ["encode_float"]
+__all__ = ["encode_float", "float_terms"]
 
 
 def encode_float(config: GridConfig, tables: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -27,8 +27,27 @@ def encode_float(config: GridConfig, tables: torch.Tensor, positions: torch.Tens
     -------
     (N, n_output_dims) in the tables' dtype
     """
+    rows, weights = float_terms(config, positions.to(tables.dtype))
+    # One gather over all levels: its gradient then fills one table instead of one per level.
+    values = tables.index_select(0, rows.reshape(-1)).reshape(*rows.shape, -1)
+    features = (values * weights[..., None]).sum(dim=2)
+    return features.reshape(positions.shape[0], config.n_output_dims)
+
+
+def float_terms(config: GridConfig, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What :func:`encode_float` sums: a feature is ``sum(weights * tables[rows])``, linear in the tables.
+
+    Parameters
+    ----------
+    config : the grid
+    positions : (N, n_pos_dims) floating point; its dtype is that of the weights
+
+    Returns
+    -------
+    rows : (N, n_levels, corners) int64 rows of the whole table, level offsets included
+    weights : (N, n_levels, corners); Nearest has one corner, the others 2**n_pos_dims
+    """
     check_positions(config, positions)
-    positions = positions.to(tables.dtype)
     rows, weights = [], []
     for level in config.levels:
         scaled = positions * float(level.scale) + 0.5
@@ -43,8 +62,4 @@ def encode_float(config: GridConfig, tables: torch.Tensor, positions: torch.Tens
             fractions = smoothstep(fractions)
         rows.append(corner_rows(level, cells) + level.offset)
         weights.append(corner_weights(fractions))
-    # One gather over all levels: its gradient then fills one table instead of one per level.
-    all_rows = torch.stack(rows, dim=1)
-    values = tables.index_select(0, all_rows.reshape(-1)).reshape(*all_rows.shape, -1)
-    features = (values * torch.stack(weights, dim=1)[..., None]).sum(dim=2)
-    return features.reshape(positions.shape[0], config.n_output_dims)
+    return torch.stack(rows, dim=1), torch.stack(weights, dim=1)
