@@ -1,0 +1,131 @@
+"""Builds a Verilator model of a component as a shared library, once per content, cached under ``build/cosim``."""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import Layout
+
+from arch.errors import InputError
+from rtl.verilog import BUILD_ROOT, cached_verilog
+from sim.cosim.toolchain import verilator_environment
+
+__all__ = ["Model", "StreamPort", "build_model"]
+
+_HARNESS = Path(__file__).with_name("harness.cpp")
+_FLAGS = (
+    "--cc", "--exe", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
+    "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-fPIC -std=c++20 -fno-exceptions", "-LDFLAGS", "-shared",
+)  # fmt: skip
+# -O1 runs as fast as -O2 here (measured on a 32 x 32 array) and compiles in half the time.
+_OPTIMISE = "-O1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamPort:
+    """A stream of the top module: its name, its payload layout and 32-bit words of a payload."""
+
+    name: str
+    layout: Layout
+
+    @property
+    def words(self) -> int:
+        """32-bit words of a payload."""
+        return -(-self.layout.size // 32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A built model: the shared library and the top module's streams, in the order the library numbers them."""
+
+    library: Path
+    sources: tuple[StreamPort, ...]
+    sinks: tuple[StreamPort, ...]
+
+
+def build_model(component: wiring.Component, name: str, *, waves: bool = False) -> Model:
+    """Generate, verilate and compile ``component``, or find it in the cache.
+
+    Every top-level member must be a stream; sources are the streams the component takes, sinks those it gives.
+
+    Raises
+    ------
+    InputError
+        If a tool is missing or stops with an error.
+    """
+    verilog = cached_verilog(component, name)
+    sources, sinks = _streams(component)
+    flags = (*_FLAGS, *(("--trace",) if waves else ()))
+    digest = hashlib.sha256(
+        "\n".join([verilog.name, *flags, _OPTIMISE, _HARNESS.read_text(), str(sources), str(sinks)]).encode()
+    ).hexdigest()[:16]
+    library = BUILD_ROOT / "cosim" / f"{name}-{digest}.so"
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with library.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not library.exists():
+            _compile(verilog, name, flags, sources, sinks, library)
+    return Model(library=library, sources=sources, sinks=sinks)
+
+
+def _streams(component: wiring.Component) -> tuple[tuple[StreamPort, ...], tuple[StreamPort, ...]]:
+    sources, sinks = [], []
+    for name, member in component.signature.members.items():
+        if not member.is_signature or not isinstance(member.signature, stream.Signature):
+            raise TypeError(f"Top-level member {name} must be a stream, not {member!r}")
+        # The flow of a stream member is that of its payload: In is taken by the component.
+        ports = sources if member.flow is wiring.In else sinks
+        ports.append(StreamPort(name=name, layout=Layout.cast(getattr(component, name).payload.shape())))
+    return tuple(sources), tuple(sinks)
+
+
+def _compile(
+    verilog: Path,
+    name: str,
+    flags: tuple[str, ...],
+    sources: tuple[StreamPort, ...],
+    sinks: tuple[StreamPort, ...],
+    library: Path,
+) -> None:
+    environment = verilator_environment()
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        ports = Path(folder) / "ports.h"
+        ports.write_text(_port_list("SOURCES", sources) + _port_list("SINKS", sinks))
+        harness = shutil.copy(_HARNESS, folder)
+        verilate = [
+            "verilator",
+            *flags,
+            "--top-module",
+            name,
+            "--Mdir",
+            folder,
+            "-o",
+            "model.so",
+            str(verilog),
+            harness,
+        ]
+        _execute(verilate, environment)
+        _execute(
+            ["make", "-j2", "-C", folder, "-f", "Vtop.mk", f"OPT_FAST={_OPTIMISE}", "OPT_SLOW=-O0", "model.so"],
+            environment,
+        )
+        (Path(folder) / "model.so").replace(library)
+
+
+def _port_list(kind: str, ports: tuple[StreamPort, ...]) -> str:
+    # Verilator spells the second of two underscores as its code point.
+    entries = " ".join(f"X({index}, {port.name}___05F, {port.words})" for index, port in enumerate(ports))
+    return f"#define NGPC_{kind}(X) {entries}\n"
+
+
+def _execute(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        found = next((line for line in lines if "rror" in line), lines[0])
+        raise InputError(f"{command[0]} must run without error, not stop with {found!r}; run ngpc doctor")
