@@ -69,7 +69,7 @@ def build_model(component: wiring.Component, name: str, *, waves: bool = False) 
     with library.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not library.exists():
-            _compile(verilog, name, flags, sources, sinks, library)
+            _compile(verilog, name, library, flags=flags, sources=sources, sinks=sinks)
     return Model(library=library, sources=sources, sinks=sinks)
 
 
@@ -87,10 +87,11 @@ def _streams(component: wiring.Component) -> tuple[tuple[StreamPort, ...], tuple
 def _compile(
     verilog: Path,
     name: str,
+    library: Path,
+    *,
     flags: tuple[str, ...],
     sources: tuple[StreamPort, ...],
     sinks: tuple[StreamPort, ...],
-    library: Path,
 ) -> None:
     environment = verilator_environment()
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
