@@ -1,5 +1,44 @@
-"""Entry point of the ``ngpc`` command."""
+"""Entry point of the ``ngpc`` command.
+
+A command is a function in its own file ``cli/<command>.py``, named in ``COMMANDS`` below; its docstring is its help.
+Exit codes: 0 done, 1 a comparison failed, 2 the input is wrong (one sentence on stderr says what to change).
+"""
+
+import sys
+
+import typer
+
+from arch.errors import InputError
+from cli.doctor import doctor
+
+__all__ = ["COMMANDS", "app", "main"]
+
+COMMANDS = (doctor,)
+"""Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in COMMANDS:
+    app.command()(command)
 
 
-def main() -> None:
-    """Run the command line."""
+@app.callback()
+def group() -> None:
+    """The open NGPC: neural-graphics RTL and a nano-batch operation scheduler, simulated, checked and timed."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line on ``arguments`` (those of the process by default) and exit."""
+    try:
+        app(args=arguments, prog_name="ngpc")
+    except InputError as error:
+        print(f"ngpc: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

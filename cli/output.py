@@ -1,0 +1,66 @@
+"""How every command speaks: results on stdout (a table, or JSON with ``--json``), everything else on stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+__all__ = ["JsonOption", "note", "print_json", "print_table", "progress"]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+"""The option every command has."""
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Print one JSON object; a value JSON cannot hold (NaN, infinity) is a defect and raises ValueError."""
+    json.dump(result, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> None:
+    """Print a table on stdout: floats with four significant digits, numbers right-aligned.
+
+    Off a terminal the table takes the width it needs, so that nothing is cut in a file or pipe.
+    """
+    table = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*[_cell(value) for value in row])
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=240)
+    console.print(table)
+
+
+def note(text: str) -> None:
+    """Say something to the person at the terminal, on stderr."""
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on stderr while the block runs; it yields ``update(done, total)``.
+
+    On a pipe or file nothing is drawn.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return "" if value is None else str(value)
