@@ -1,7 +1,7 @@
 """Runs a component's Verilator model in blocks of cycles, arrays in and arrays out."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,6 +13,9 @@ from arch.errors import InputError
 from sim.cosim.build import StreamPort, build_model
 
 __all__ = ["Block", "RtlSimulator"]
+
+_BLOCK_CYCLES = 1 << 18
+"""Clocks between two calls of ``progress``: a quarter of a second at 1 MHz."""
 
 
 class _Port(ctypes.Structure):
@@ -79,6 +82,7 @@ class RtlSimulator:
         max_cycles: int,
         idle: float = 0.0,
         backpressure: float = 0.0,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Block:
         """Send ``inputs`` and take ``expect`` payloads, all streams at once.
 
@@ -89,6 +93,7 @@ class RtlSimulator:
         max_cycles : hang guard
         idle : chance that a source pauses before its next payload, each clock
         backpressure : chance that a sink is not ready, each clock
+        progress : called with (payloads transferred, payloads in all) every quarter of a million clocks
 
         Raises
         ------
@@ -104,14 +109,20 @@ class RtlSimulator:
                 source.words = words.ctypes.data
                 kept.append(words)
         sinks, taken, outputs = self._ports(self._model.sinks, expect)
-        cycles = self._library.ngpc_run(
-            self._handle,
-            ctypes.c_uint64(max_cycles),
-            sources,
-            sinks,
-            ctypes.c_uint32(int(idle * 0xFFFFFFFF)),
-            ctypes.c_uint32(int(backpressure * 0xFFFFFFFF)),
-        )
+        states = [*sources, *sinks]
+        total = sum(state.count for state in states)
+        cycles = 0
+        while cycles < max_cycles and any(state.position < state.count for state in states):
+            cycles += self._library.ngpc_run(
+                self._handle,
+                ctypes.c_uint64(min(_BLOCK_CYCLES, max_cycles - cycles)),
+                sources,
+                sinks,
+                ctypes.c_uint32(int(idle * 0xFFFFFFFF)),
+                ctypes.c_uint32(int(backpressure * 0xFFFFFFFF)),
+            )
+            if progress is not None:
+                progress(sum(state.position for state in states), total)
         for ports, done in ((self._model.sources, sources), (self._model.sinks, sinks)):
             for port, state in zip(ports, done, strict=True):
                 if state.position < state.count:
