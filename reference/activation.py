@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-__all__ = ["EXACT_ACTIVATIONS", "activate"]
+__all__ = ["EXACT_ACTIVATIONS", "activate", "activate_fp16"]
 
 EXACT_ACTIVATIONS = ("None", "ReLU", "LeakyReLU")
 """Those the library computes without the GPU's approximate exp, tanh and sin."""
@@ -44,3 +44,20 @@ def activate(name: str, x: torch.Tensor) -> torch.Tensor:
     x : any shape, float32 or float64
     """
     return _FUNCTIONS[name](x)
+
+
+def activate_fp16(name: str, x: torch.Tensor) -> torch.Tensor:
+    """Apply an activation to an fp16 accumulator as the library does; fp16 in and out.
+
+    ReLU and LeakyReLU are fp16 operations (ReLU of NaN is 0; the slope 0.01 is rounded to fp16, the product too). The
+    rest is evaluated in fp32 and rounded to fp16; the GPU's approximate exp, tanh and sin are not modelled.
+    """
+    if name == "None":
+        return x
+    if name == "ReLU":
+        # PTX max.f16 returns the operand that is a number.
+        return torch.where(x > 0, x, torch.zeros_like(x))
+    if name == "LeakyReLU":
+        slope = float(torch.tensor(_LEAKY_SLOPE, dtype=torch.float16))
+        return torch.where(x > 0, x, (x.to(torch.float32) * slope).to(torch.float16))
+    return _FUNCTIONS[name](x.to(torch.float32)).to(torch.float16)

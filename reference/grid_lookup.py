@@ -9,9 +9,17 @@ import torch
 from arch.errors import InputError
 from arch.grid import GridConfig, GridLevel
 
-__all__ = ["UINT32_MASK", "check_positions", "corner_rows", "corner_weights", "smoothstep", "wrap_cells"]
+__all__ = [
+    "_UINT32",
+    "check_positions",
+    "check_tables",
+    "corner_rows",
+    "corner_weights",
+    "smoothstep",
+    "wrap_cells",
+]
 
-UINT32_MASK = 0xFFFFFFFF
+_UINT32 = 0xFFFFFFFF
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 
 
@@ -19,6 +27,13 @@ def check_positions(config: GridConfig, positions: torch.Tensor) -> None:
     """Refuse positions that are not (N, n_pos_dims)."""
     if positions.ndim != 2 or positions.shape[1] != config.n_pos_dims:
         raise InputError(f"shape of positions must be (points, {config.n_pos_dims}), not {tuple(positions.shape)}")
+
+
+def check_tables(config: GridConfig, tables: torch.Tensor) -> None:
+    """Refuse tables that are not (n_entries, n_features_per_level)."""
+    expected = (config.n_entries, config.n_features_per_level)
+    if tuple(tables.shape) != expected:
+        raise InputError(f"shape of tables must be {expected}, not {tuple(tables.shape)}")
 
 
 def wrap_cells(floors: torch.Tensor) -> torch.Tensor:
@@ -29,7 +44,7 @@ def wrap_cells(floors: torch.Tensor) -> torch.Tensor:
     floors : integral values of any floating dtype
     """
     wide = floors.to(torch.float64).nan_to_num(nan=0.0, posinf=_INT32_MAX, neginf=_INT32_MIN)
-    return wide.clamp(_INT32_MIN, _INT32_MAX).to(torch.int64) & UINT32_MASK
+    return wide.clamp(_INT32_MIN, _INT32_MAX).to(torch.int64) & _UINT32
 
 
 def corner_rows(level: GridLevel, cells: torch.Tensor) -> torch.Tensor:
@@ -50,8 +65,8 @@ def corner_rows(level: GridLevel, cells: torch.Tensor) -> torch.Tensor:
     for dim, stride in enumerate(level.strides):
         # A prime above 2**31 is taken as its negative residue: the product then fits int64.
         signed = stride - (1 << 32) if stride >= 1 << 31 else stride
-        near = (cells[:, dim] * signed) & UINT32_MASK
-        far = (near + stride) & UINT32_MASK
+        near = (cells[:, dim] * signed) & _UINT32
+        far = (near + stride) & _UINT32
         # Later dimensions are the slower bits of the corner number.
         pair = torch.stack((near, far), dim=1)
         if rows is None:
@@ -60,7 +75,7 @@ def corner_rows(level: GridLevel, cells: torch.Tensor) -> torch.Tensor:
         left, right = rows[:, None, :], pair[:, :, None]
         rows = (left ^ right) if level.hashed else (left + right)
         rows = rows.reshape(cells.shape[0], -1)
-    return (rows & UINT32_MASK) % level.entries
+    return (rows & _UINT32) % level.entries
 
 
 def corner_weights(fractions: torch.Tensor) -> torch.Tensor:
@@ -78,10 +93,9 @@ def corner_weights(fractions: torch.Tensor) -> torch.Tensor:
     weights = None
     for dim in range(fractions.shape[1]):
         pair = torch.stack((near[:, dim], fractions[:, dim]), dim=1)
-        if weights is None:
-            weights = pair
-        else:
-            weights = (weights[:, None, :] * pair[:, :, None]).reshape(fractions.shape[0], -1)
+        if weights is not None:
+            pair = (weights[:, None, :] * pair[:, :, None]).reshape(fractions.shape[0], -1)
+        weights = pair
     return weights
 
 
