@@ -10,10 +10,11 @@ import typer
 
 from arch.errors import InputError
 from cli.doctor import doctor
+from cli.frame import frame
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (doctor,)
+COMMANDS = (frame, doctor)
 """Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
 
 app = typer.Typer(

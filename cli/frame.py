@@ -1,0 +1,75 @@
+"""``ngpc frame``: the frame table, a GPU alone beside the same GPU with an NGPC."""
+
+from dataclasses import asdict, astuple
+from typing import Annotated
+
+import typer
+
+from arch.errors import InputError
+from cli.output import JsonOption, print_json, print_table, progress
+
+__all__ = ["frame"]
+
+
+def frame(
+    *,
+    app: Annotated[str, typer.Option(help="nerf, nsdf, gia, nvr; several with commas.")] = "nerf,nsdf,gia,nvr",
+    encoding: Annotated[str, typer.Option(help="hashgrid, densegrid, lowres; several with commas.")] = "hashgrid",
+    resolution: Annotated[str, typer.Option(help="fhd, 2k, 4k, 5k, 8k; several with commas.")] = "fhd,4k",
+    n_nfp: Annotated[str, typer.Option(help="Neural fields processors, 1 to 64; several with commas.")] = "8,16,32,64",
+    gpu: Annotated[str, typer.Option(help="GPU beside the cluster: rtx3090.")] = "rtx3090",
+    json: JsonOption = False,
+) -> None:
+    """Time a frame on the GPU alone and with its encoding and networks moved to an NGPC."""
+    from sim.machine.frame import assumptions, average_speedups, frame_table
+
+    with progress("timing frames") as update:
+        rows = frame_table(
+            apps=app.split(","),
+            encodings=encoding.split(","),
+            resolutions=resolution.split(","),
+            n_nfps=_integers("n_nfp", n_nfp),
+            gpu=gpu,
+            update=update,
+        )
+    averages = average_speedups(rows, gpu)
+    if json:
+        print_json(
+            {
+                "rows": [asdict(row) for row in rows],
+                "averages": [asdict(average) for average in averages],
+                "assumptions": assumptions(gpu),
+            }
+        )
+        return
+    columns = (
+        "app",
+        "encoding",
+        "resolution",
+        "NFPs",
+        "mode",
+        "ms",
+        "frames/s",
+        "speed-up",
+        "limiter",
+        "source",
+        "GPU ms is",
+    )
+    lines = [
+        (
+            row.app, row.encoding, row.resolution, row.n_nfp, row.mode, row.frame_ms, row.fps, row.speedup, row.limiter,
+            row.source, row.baseline_mark,
+        )
+        for row in rows
+    ]  # fmt: skip
+    print_table("Frames", columns, lines, "\n".join(f"- {sentence}" for sentence in assumptions(gpu)))
+    if averages:
+        columns = ("encoding", "resolution", "NFPs", "GPU", "mode", "speed-up", "published", "mark")
+        print_table("Mean of the four applications beside the published mean", columns, [astuple(a) for a in averages])
+
+
+def _integers(what: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{what} must be whole numbers separated by commas, not {text!r}") from error

@@ -1,0 +1,349 @@
+"""Frame timing: a GPU frame as published, with its encoding and MLP kernels moved to an NGPC.
+
+A frame is cut into batches of points. The GPU's remaining kernels (ray generation, marching, compositing) and the
+cluster work as a pipeline: while the SMs finish batch N, the cluster encodes and infers batch N + 1. With per-batch
+times of the two and of the host's launches, a frame takes
+
+    sum of the three for the first batch + (batches - 1) * the longest of the three.
+
+The cluster's time comes from the cycle models; the rest from published figures, each with its mark. What is not
+published is derived, and every derivation is listed by :func:`assumptions` and explained in ``docs/frames.md``.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from pathlib import Path
+
+import workloads
+from arch.errors import InputError, check_integer, check_one_of
+from arch.field import APPS
+from arch.nfp import ClusterConfig
+from arch.presets import FIELDS, preset
+from sim.machine.nfp_rate import NfpRate, nfp_for, nfp_rate
+
+__all__ = [
+    "BATCH_POINTS", "ENCODINGS", "MODES", "RESOLUTIONS", "AverageSpeedup", "Figure", "FrameBaseline", "FrameRow",
+    "assumptions", "average_speedups", "frame_row", "frame_table",
+]  # fmt: skip
+
+ENCODINGS: Mapping[str, str] = {"hashgrid": "hash", "densegrid": "dense", "lowres": "lowres"}
+"""Encodings by the study's name, with the suffix of the field preset."""
+
+RESOLUTIONS: Mapping[str, tuple[int, int]] = {
+    "fhd": (1920, 1080), "2k": (2560, 1440), "4k": (3840, 2160), "5k": (5120, 2880), "8k": (7680, 4320),
+}  # fmt: skip
+
+MODES = ("gpu_only", "ngpc", "ngpc_fused_rest")
+
+BATCH_POINTS = 1 << 18
+"""Points of a batch: the study does not say; large enough that a launch never outlasts an NGPC-64's batch."""
+
+_LAUNCHES_PER_BATCH = 2
+"""One NGPC command and one kernel for the rest."""
+
+_FHD_PIXELS = 1920 * 1080
+_MARKS = ("A", "M", "S", "R-high", "R-mid", "R-low", "D")
+"""Surest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure with its origin (marks as in ``workloads/frames``)."""
+
+    value: float
+    mark: str
+
+    def __post_init__(self) -> None:
+        if self.mark not in _MARKS:
+            raise InputError(f"mark of a figure must be one of {', '.join(_MARKS)}, not {self.mark!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameBaseline:
+    """Published frame times of one GPU.
+
+    Parameters
+    ----------
+    gpu : name of the device
+    fhd_hashgrid_ms : per app, one 1920x1080 frame with the hash grid
+    kernel_share : per encoding, part of the frame spent in encoding and MLP kernels
+    fused_rest_speedup : of the remaining kernels when fused into one
+    launch_us : one launch from the host
+    average_speedup : per encoding and cluster size, as published
+    ns_per_point : per app, relative cost of a point on a GPU
+    """
+
+    gpu: str
+    fhd_hashgrid_ms: Mapping[str, Figure]
+    kernel_share: Mapping[str, Figure]
+    fused_rest_speedup: Figure
+    launch_us: Figure
+    average_speedup: Mapping[str, Mapping[int, Figure]]
+    ns_per_point: Mapping[str, Figure]
+
+    @classmethod
+    def named(cls, gpu: str) -> "FrameBaseline":
+        """The baseline of ``workloads/frames/<gpu>.toml``; raises InputError naming the choices if there is none."""
+        files = {path.stem: path for path in sorted((Path(workloads.__file__).parent / "frames").glob("*.toml"))}
+        return _load(preset("gpu", files, gpu))
+
+    def rest_ms(self, app: str, pixels: int) -> float:
+        """Kernels around the field, in proportion to the pixels and the same for every encoding."""
+        return self.fhd_hashgrid_ms[app].value * (1 - self.kernel_share["hashgrid"].value) * pixels / _FHD_PIXELS
+
+    def frame_ms(self, app: str, encoding: str, pixels: int) -> float:
+        """A frame on the GPU alone: the rest, and the encoding's published share on top of it."""
+        return self.rest_ms(app, pixels) / (1 - self.kernel_share[encoding].value)
+
+    def frame_mark(self, app: str, encoding: str, pixels: int) -> str:
+        """Mark of :meth:`frame_ms`: the published figure's own, D for what is derived from it."""
+        return self.fhd_hashgrid_ms[app].mark if self.is_published(encoding, pixels) else "D"
+
+    def is_published(self, encoding: str, pixels: int) -> bool:
+        """Whether :meth:`frame_ms` is a published figure as it stands."""
+        return encoding == "hashgrid" and pixels == _FHD_PIXELS
+
+    def points_per_pixel(self, app: str) -> float:
+        """Field queries of a pixel: 1 for gia; for the others from published times and measured cost ratios.
+
+        Points = kernel time / cost of a point, where gia's known count gives this GPU's cost of a gia point and
+        ``ns_per_point`` the ratio of the app's cost to gia's.
+        """
+        time_ratio = self.fhd_hashgrid_ms[app].value / self.fhd_hashgrid_ms["gia"].value
+        return time_ratio * self.ns_per_point["gia"].value / self.ns_per_point[app].value
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameRow:
+    """One line of the frame table.
+
+    Parameters
+    ----------
+    app, encoding, resolution, gpu, mode : the case
+    n_nfp : neural fields processors; 0 for gpu_only
+    frame_ms, fps : one frame; frames a second
+    speedup : over the same frame on the GPU alone
+    limiter : the longest stage of the pipeline: ``ngpc``, ``rest`` or ``launch``; ``gpu`` for gpu_only
+    source : of the figure that decides the row: ``published`` as printed, ``calibrated`` if derived from published
+        figures (also when the rest or the launches limit), ``cycle_model`` if the cluster limits
+    baseline_mark : mark of the GPU frame time under it
+    points : field queries of the frame
+    points_source : ``definition`` (one a pixel) or ``calibrated``
+    clk_per_point : of one processor, from the cycle models; None for gpu_only
+    table_kib : largest feature table a level engine needs; None for gpu_only
+    fits_1mib : whether that is within NGPC's 1 MiB an engine; None for gpu_only
+    """
+
+    app: str
+    encoding: str
+    resolution: str
+    n_nfp: int
+    gpu: str
+    mode: str
+    frame_ms: float
+    fps: float
+    speedup: float
+    limiter: str
+    source: str
+    baseline_mark: str
+    points: int
+    points_source: str
+    clk_per_point: float | None = None
+    table_kib: float | None = None
+    fits_1mib: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AverageSpeedup:
+    """Mean speed-up of the four apps beside the published one."""
+
+    encoding: str
+    resolution: str
+    n_nfp: int
+    gpu: str
+    mode: str
+    speedup: float
+    published_speedup: float
+    published_mark: str
+
+
+def frame_table(
+    *,
+    apps: Sequence[str] = APPS,
+    encodings: Sequence[str] = tuple(ENCODINGS),
+    resolutions: Sequence[str] = tuple(RESOLUTIONS),
+    n_nfps: Sequence[int] = (8, 16, 32, 64),
+    gpu: str = "rtx3090",
+    update: Callable[[int, int], None] = lambda done, total: None,
+) -> list[FrameRow]:
+    """Every combination: first the GPU alone, then each cluster size with the rest as it is and fused.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown or a cluster size outside 1 .. 64.
+    """
+    baseline = FrameBaseline.named(gpu)
+    cases = [(app, encoding) for encoding in encodings for app in apps]
+    for app, encoding in cases:
+        _check_case(app, encoding)
+    for resolution in resolutions:
+        check_one_of("resolution", resolution, tuple(RESOLUTIONS))
+    for n_nfp in n_nfps:
+        check_integer("n_nfp", n_nfp, 1, 64)
+    rows = []
+    for number, (app, encoding) in enumerate(cases, 1):
+        for resolution in resolutions:
+            case = {"app": app, "encoding": encoding, "resolution": resolution}
+            rows.append(frame_row(baseline, **case))
+            rows += [
+                frame_row(baseline, **case, n_nfp=n_nfp, mode=mode)
+                for n_nfp in n_nfps
+                for mode in MODES
+                if mode != "gpu_only"
+            ]
+        update(number, len(cases))
+    return rows
+
+
+def frame_row(
+    baseline: FrameBaseline,
+    *,
+    app: str,
+    encoding: str,
+    resolution: str,
+    n_nfp: int = 0,
+    mode: str = "gpu_only",
+    batch_points: int = BATCH_POINTS,
+    rate: NfpRate | None = None,
+) -> FrameRow:
+    """Time one frame.
+
+    ``rate`` is the processor's speed on the field, by default that of the cycle models.
+    """
+    _check_case(app, encoding)
+    check_one_of("resolution", resolution, tuple(RESOLUTIONS))
+    width, height = RESOLUTIONS[resolution]
+    check_one_of("mode", mode, MODES)
+    pixels = width * height
+    gpu_ms = baseline.frame_ms(app, encoding, pixels)
+    points = round(baseline.points_per_pixel(app) * pixels)
+    case = {
+        "app": app, "encoding": encoding, "resolution": resolution, "n_nfp": n_nfp, "gpu": baseline.gpu, "mode": mode,
+        "baseline_mark": baseline.frame_mark(app, encoding, pixels), "points": points,
+        "points_source": "definition" if app == "gia" else "calibrated",
+    }  # fmt: skip
+    if mode == "gpu_only":
+        source = "published" if baseline.is_published(encoding, pixels) else "calibrated"
+        return FrameRow(**case, frame_ms=gpu_ms, fps=1e3 / gpu_ms, speedup=1.0, limiter="gpu", source=source)
+
+    rate = rate or _preset_rate(app, encoding)
+    cluster = ClusterConfig(nfp=_preset_nfp(app, encoding), n_nfps=n_nfp)
+    stages = _stage_ms(baseline, cluster, rate, points=points, batch_points=batch_points, mode=mode,
+                       rest_ms=baseline.rest_ms(app, pixels))  # fmt: skip
+    batches = ceil(points / batch_points)
+    frame_ms = sum(stages.values()) + (batches - 1) * max(stages.values())
+    limiter = max(stages, key=stages.__getitem__)
+    table_kib = rate.table_bytes / 1024
+    return FrameRow(
+        **case,
+        frame_ms=frame_ms,
+        fps=1e3 / frame_ms,
+        speedup=gpu_ms / frame_ms,
+        limiter=limiter,
+        source="cycle_model" if limiter == "ngpc" else "calibrated",
+        clk_per_point=rate.clk_per_point,
+        table_kib=table_kib,
+        fits_1mib=table_kib <= 1024,
+    )
+
+
+def _stage_ms(
+    baseline: FrameBaseline, cluster: ClusterConfig, rate: NfpRate, *, points: int, batch_points: int, mode: str,
+    rest_ms: float,
+) -> dict[str, float]:  # fmt: skip
+    """Time of one batch in each stage of the pipeline; the points are dealt out evenly over the batches."""
+    batches = ceil(points / batch_points)
+    nano_batches = ceil(points / batches / cluster.nfp.mlp.nano_batch)
+    points_per_nfp = ceil(nano_batches / cluster.n_nfps) * cluster.nfp.mlp.nano_batch
+    rest = rest_ms / (baseline.fused_rest_speedup.value if mode == "ngpc_fused_rest" else 1.0)
+    return {
+        "ngpc": (points_per_nfp * rate.clk_per_point + rate.latency) / cluster.clock_hz * 1e3,
+        "rest": rest / batches,
+        "launch": _LAUNCHES_PER_BATCH * baseline.launch_us.value / 1e3,
+    }
+
+
+def average_speedups(rows: Sequence[FrameRow], gpu: str = "rtx3090") -> list[AverageSpeedup]:
+    """Mean over the apps of the fused rows, for every case that has all four apps and a published average."""
+    published = FrameBaseline.named(gpu).average_speedup
+    groups: dict[tuple[str, str, int], list[float]] = {}
+    for row in rows:
+        if row.mode == "ngpc_fused_rest" and row.gpu == gpu:
+            groups.setdefault((row.encoding, row.resolution, row.n_nfp), []).append(row.speedup)
+    return [
+        AverageSpeedup(
+            encoding=encoding, resolution=resolution, n_nfp=n_nfp, gpu=gpu, mode="ngpc_fused_rest",
+            speedup=sum(values) / len(values), published_speedup=published[encoding][n_nfp].value,
+            published_mark=published[encoding][n_nfp].mark,
+        )
+        for (encoding, resolution, n_nfp), values in groups.items()
+        if len(values) == len(APPS) and n_nfp in published[encoding]
+    ]  # fmt: skip
+
+
+def assumptions(gpu: str = "rtx3090") -> list[str]:
+    """What the frame table rests on, a sentence each; docs/frames.md gives the reasons."""
+    baseline = FrameBaseline.named(gpu)
+    density = ", ".join(f"{app} {baseline.points_per_pixel(app):.1f}" for app in APPS)
+    text = f"""
+        GPU frame times are published for 1920x1080 and the hash grid; other resolutions scale with the pixels (D).
+        The published kernel shares are averages of the four apps and are applied to each of them (A).
+        The kernels around the field take the same time with every encoding, and its published share on top (D).
+        Points a pixel: {density}; one for gia by definition, the others from frame times and costs a point (D, M).
+        The fused rest is {baseline.fused_rest_speedup.value} times faster, as the abstract says without a method (A).
+        A batch has at most {BATCH_POINTS} points and {_LAUNCHES_PER_BATCH} launches of {baseline.launch_us.value} us (R-mid).
+        The cluster runs at 1 GHz, implied but never stated by the study.
+        Tables are in the cluster before the first frame, whatever their size; fits_1mib says if the study's 1 MiB holds.
+        Memory traffic of coordinates and results is not a limit: the study gives 69 to 231 of 936 GB/s (S).
+    """
+    return [line.strip() for line in text.strip().splitlines()]
+
+
+def _check_case(app: str, encoding: str) -> None:
+    check_one_of("app", app, APPS)
+    check_one_of("encoding", encoding, tuple(ENCODINGS))
+
+
+@cache
+def _preset_nfp(app: str, encoding: str):
+    return nfp_for(FIELDS[f"{app}_{ENCODINGS[encoding]}"])
+
+
+@cache
+def _preset_rate(app: str, encoding: str) -> NfpRate:
+    return nfp_rate(FIELDS[f"{app}_{ENCODINGS[encoding]}"], _preset_nfp(app, encoding))
+
+
+def _figures(table: Mapping[str, Mapping]) -> dict[str, Figure]:
+    return {name: Figure(**entry) for name, entry in table.items()}
+
+
+@cache
+def _load(path: Path) -> FrameBaseline:
+    text = tomllib.loads(path.read_text(encoding="utf-8"))
+    return FrameBaseline(
+        gpu=text["gpu"],
+        fhd_hashgrid_ms=_figures(text["fhd_hashgrid_ms"]),
+        kernel_share=_figures(text["kernel_share"]),
+        fused_rest_speedup=Figure(**text["fused_rest"]["speedup"]),
+        launch_us=Figure(**text["launch"]["microseconds"]),
+        average_speedup={
+            encoding: {int(n_nfp): Figure(**entry) for n_nfp, entry in table.items()}
+            for encoding, table in text["average_speedup"].items()
+        },
+        ns_per_point=_figures(text["ns_per_point_h200"]),
+    )

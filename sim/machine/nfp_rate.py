@@ -1,0 +1,98 @@
+"""Speed of one neural fields processor on a field, from the cycle models of its two engines.
+
+Encoding and MLP engine form a pipeline on nano-batches, so the slower of the two sets the pace.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from arch.encoding_engine import N_BANKS, EncodingEngineConfig, conflict_clocks, level_layouts
+from arch.field import FieldConfig
+from arch.grid import GridConfig
+from arch.mlp_engine import MlpEngineConfig, layer_tiles
+from arch.nfp import NfpConfig
+
+__all__ = ["NfpRate", "nfp_for", "nfp_rate"]
+
+_SAMPLE_POINTS = 1 << 14
+_MOST_TABLE_ROWS = 1 << 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class NfpRate:
+    """Clocks of one processor.
+
+    Parameters
+    ----------
+    encoding_clk_per_point : the encoding engine, bank conflicts included
+    mlp_clk_per_point : the MLP engine, all networks of the field
+    latency : clocks from the first point of a nano-batch to its last result, beyond the points' own clocks
+    table_bytes : feature table of the fullest level engine
+    """
+
+    encoding_clk_per_point: float
+    mlp_clk_per_point: float
+    latency: int
+    table_bytes: int
+
+    @property
+    def clk_per_point(self) -> float:
+        """The pace of the pipeline."""
+        return max(self.encoding_clk_per_point, self.mlp_clk_per_point)
+
+
+def nfp_for(field: FieldConfig) -> NfpConfig:
+    """NGPC's processor, sized for ``field``: a level engine per level, tables that fit, a 64 x 64 array.
+
+    The study's 1 MiB of table per level engine does not hold every encoding it evaluates (docs/frames.md); here the
+    tables are as large as the field needs, and the result says so.
+    """
+    grid = field.grid
+    parallel = next(size for size in (1, 2, 4, 8, 16) if size >= grid.n_levels)
+    roomy = EncodingEngineConfig(
+        n_pos_dims=max(grid.n_pos_dims, 2),
+        n_features_per_level=grid.n_features_per_level,
+        n_levels=parallel,
+        level_parallel=parallel,
+        table_rows=_MOST_TABLE_ROWS,
+    )
+    rows = max(layout.rows for layout in level_layouts(grid, roomy)) * N_BANKS
+    return NfpConfig(
+        encoding=EncodingEngineConfig(
+            n_pos_dims=roomy.n_pos_dims,
+            n_features_per_level=grid.n_features_per_level,
+            n_levels=parallel,
+            level_parallel=parallel,
+            table_rows=rows,
+        ),
+        mlp=MlpEngineConfig(),
+    )
+
+
+def _lockstep_clk(points: np.ndarray, grid: GridConfig, engine: EncodingEngineConfig) -> float:
+    offsets = np.array(
+        [[corner >> dim & 1 for dim in range(grid.n_pos_dims)] for corner in range(1 << grid.n_pos_dims)]
+    )
+    clocks = np.ones(len(points), dtype=np.int64)
+    for layout in level_layouts(grid, engine):
+        level = layout.level
+        cells = np.floor(points * float(level.scale) + 0.5).astype(np.int64)
+        corners = (cells[:, None, :] + offsets) * np.array(level.strides)
+        index = np.bitwise_xor.reduce(corners & 0xFFFFFFFF, axis=2) if level.hashed else corners.sum(axis=2)
+        clocks = np.maximum(clocks, conflict_clocks(layout.place(index % level.entries)[0]))
+    return float(clocks.mean())
+
+
+def nfp_rate(field: FieldConfig, nfp: NfpConfig, *, seed: int = 0) -> NfpRate:
+    """Run the cycle models on uniformly random points (the worst order for table banks)."""
+    tiles = sum(layer.tiles for network in field.networks for layer in layer_tiles(network, nfp.mlp))
+    points = np.random.default_rng(seed).random((_SAMPLE_POINTS, field.grid.n_pos_dims))
+    clk = _lockstep_clk(points, field.grid, nfp.encoding)
+    row_bytes = field.grid.n_features_per_level * nfp.encoding.profile.value_bits // 8
+    return NfpRate(
+        encoding_clk_per_point=clk,
+        mlp_clk_per_point=float(tiles),
+        latency=0,
+        table_bytes=nfp.encoding.table_rows * row_bytes,
+    )
