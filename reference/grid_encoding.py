@@ -19,6 +19,7 @@ __all__ = [
     "encode_fp32",
     "encode_integer",
     "float_terms",
+    "integer_terms",
     "level_lookup",
     "quantize_coordinates",
 ]
@@ -223,6 +224,29 @@ def encode_integer(
             total = _interpolate(table[rows], weights)
             result.copy_((total * unit).round().clamp(value.minimum, value.maximum))
     return features
+
+
+def integer_terms(config: GridConfig, coordinates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What :func:`encode_integer` sums before it rounds, as :func:`float_terms` gives it for the float encoding.
+
+    Parameters
+    ----------
+    config : the grid; a level whose scale does not fit its register is refused
+    coordinates : (N, n_pos_dims) raw, from :func:`quantize_coordinates`
+
+    Returns
+    -------
+    rows : (N, n_levels, 2**n_pos_dims) int64 rows of the whole table, level offsets included
+    weights : (N, n_levels, 2**n_pos_dims) float64, exact: ``sum(weights * tables[rows])`` over ``2**level_shift`` is
+        the feature before it is rounded
+    """
+    check_positions(config, coordinates)
+    rows, weights = [], []
+    for level in config.levels:
+        level_rows, fractions = _integer_lookup(config, level, coordinates)
+        rows.append(level_rows + level.offset)
+        weights.append(corner_weights(fractions * 2.0**-WEIGHT_FRACTION_BITS))
+    return torch.stack(rows, dim=1), torch.stack(weights, dim=1)
 
 
 def _integer_lookup(
