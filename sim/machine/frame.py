@@ -299,15 +299,16 @@ def assumptions(gpu: str = "rtx3090") -> list[str]:
     """What the frame table rests on, a sentence each; docs/frames.md gives the reasons."""
     baseline = FrameBaseline.named(gpu)
     density = ", ".join(f"{app} {baseline.points_per_pixel(app):.1f}" for app in APPS)
+    launch = baseline.launch_us.value
     text = f"""
         GPU frame times are published for 1920x1080 and the hash grid; other resolutions scale with the pixels (D).
         The published kernel shares are averages of the four apps and are applied to each of them (A).
         The kernels around the field take the same time with every encoding, and its published share on top (D).
         Points a pixel: {density}; one for gia by definition, the others from frame times and costs a point (D, M).
         The fused rest is {baseline.fused_rest_speedup.value} times faster, as the abstract says without a method (A).
-        A batch has at most {BATCH_POINTS} points and {_LAUNCHES_PER_BATCH} launches of {baseline.launch_us.value} us (R-mid).
+        A batch has up to {BATCH_POINTS} points and {_LAUNCHES_PER_BATCH} launches of {launch} us (R-mid).
         The cluster runs at 1 GHz, implied but never stated by the study.
-        Tables are in the cluster before the first frame, whatever their size; fits_1mib says if the study's 1 MiB holds.
+        Tables of any size are in the cluster before the first frame; fits_1mib compares with the study's 1 MiB.
         Memory traffic of coordinates and results is not a limit: the study gives 69 to 231 of 936 GB/s (S).
     """
     return [line.strip() for line in text.strip().splitlines()]

@@ -1,0 +1,58 @@
+"""Timelines as traces in the Chrome trace event format, which ui.perfetto.dev and chrome://tracing open.
+
+One timeline is one process, one unit of it one thread, one nano-operation one complete event. Times in the format
+are microseconds.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+__all__ = ["TimelineEntry", "perfetto_trace"]
+
+
+class TimelineEntry(Protocol):
+    """What is needed of a nano-operation that ran.
+
+    Members
+    -------
+    nano_operation, operation, unit : names
+    layer : iteration of the loop body
+    start_us, end_us : when it held its unit, in microseconds
+    """
+
+    nano_operation: str
+    operation: str
+    unit: str
+    layer: int
+    start_us: float
+    end_us: float
+
+
+def perfetto_trace(timelines: Mapping[str, Sequence[TimelineEntry]]) -> str:
+    """JSON text of a trace with one process for each named timeline."""
+    events = []
+    for process, (name, entries) in enumerate(timelines.items(), 1):
+        events.append(_name("process_name", process, 0, name))
+        threads = {unit: number for number, unit in enumerate(dict.fromkeys(entry.unit for entry in entries), 1)}
+        for unit, thread in threads.items():
+            events.append(_name("thread_name", process, thread, unit))
+            events.append({**_name("thread_sort_index", process, thread, ""), "args": {"sort_index": thread}})
+        events += [
+            {
+                "name": entry.nano_operation,
+                "cat": entry.operation,
+                "ph": "X",
+                "pid": process,
+                "tid": threads[entry.unit],
+                "ts": entry.start_us,
+                "dur": entry.end_us - entry.start_us,
+                "args": {"layer": entry.layer, "operation": entry.operation},
+            }
+            for entry in entries
+        ]
+    return json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}, allow_nan=False)
+
+
+def _name(what: str, process: int, thread: int, name: str) -> dict:
+    return {"name": what, "ph": "M", "pid": process, "tid": thread, "args": {"name": name}}
