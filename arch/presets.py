@@ -7,12 +7,16 @@ made with; the dense variants of nsdf, gia and nvr are this project's, since ins
 from collections.abc import Mapping
 from typing import TypeVar
 
+from arch.encoding_engine import EncodingEngineConfig
 from arch.errors import InputError
 from arch.field import FieldConfig
 from arch.grid import GridConfig
 from arch.mlp import MlpConfig
+from arch.mlp_engine import MlpEngineConfig
+from arch.nfp import NfpConfig
+from arch.scheduler import SchedulerConfig
 
-__all__ = ["ENCODINGS", "FIELDS", "preset"]
+__all__ = ["ENCODINGS", "FIELDS", "NFPS", "SCHEDULERS", "preset"]
 
 ENCODINGS = ("hash", "dense", "lowres")
 
@@ -67,3 +71,25 @@ FIELDS: Mapping[str, FieldConfig] = {
     f"{app}_{encoding}": _field(app, encoding) for app in ("nerf", "nsdf", "gia", "nvr") for encoding in ENCODINGS
 }
 """``{nerf,nsdf,gia,nvr}_{hash,dense,lowres}``."""
+
+NFPS: Mapping[str, NfpConfig] = {
+    "nfp-16x16": NfpConfig(
+        encoding=EncodingEngineConfig(table_rows=1 << 18),
+        mlp=MlpEngineConfig(rows=16, cols=16, nano_batch=64, weight_tiles=32),
+    ),
+    "nfp-32x32": NfpConfig(
+        encoding=EncodingEngineConfig(level_parallel=2, table_rows=1 << 17),
+        mlp=MlpEngineConfig(rows=32, cols=32, nano_batch=128, weight_tiles=16),
+    ),
+    "ngpc": NfpConfig(
+        encoding=EncodingEngineConfig(level_parallel=16, table_rows=1 << 19),
+        mlp=MlpEngineConfig(rows=64, cols=64, nano_batch=256, weight_tiles=16),
+    ),
+}
+"""Processors to simulate and to write as Verilog. ``ngpc`` has the sizes of NGPC's NFP: 16 engines of 1 MiB, 64 x 64."""
+
+SCHEDULERS: Mapping[str, SchedulerConfig] = {
+    "scheduler-8": SchedulerConfig(n_descriptors=8, n_operations=8, n_chunks=8),
+    "scheduler-32": SchedulerConfig(),
+}
+"""Scheduler units to simulate and to write as Verilog."""
