@@ -20,7 +20,7 @@ __all__ = [
     "encode_integer",
     "float_terms",
     "integer_terms",
-    "level_lookup",
+    "level_cells",
     "quantize_coordinates",
 ]
 
@@ -130,7 +130,12 @@ def _encode_as_library(
         table = tables[level.offset : level.offset + level.entries]
         columns = features[:, level.index * width : (level.index + 1) * width]
         for block, result in zip(positions.split(_BLOCK_POINTS), columns.split(_BLOCK_POINTS), strict=True):
-            rows, _, weights = level_lookup(config, level, block, scale=float(scale))
+            cells, fractions = level_cells(block, scale=float(scale))
+            rows = corner_rows(level, cells)
+            if config.interpolation == "Nearest":
+                rows, weights = rows[:, :1], torch.ones_like(fractions[:, :1])
+            else:
+                weights = corner_weights(smoothstep(fractions) if config.interpolation == "Smoothstep" else fractions)
             weights = weights.to(tables.dtype)
             total = torch.zeros_like(result)
             for corner in range(rows.shape[1]):
@@ -139,30 +144,21 @@ def _encode_as_library(
     return features
 
 
-def level_lookup(
-    config: GridConfig, level: GridLevel, positions: torch.Tensor, *, scale: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Rows, fractions and weights of one level in the library's fp32 arithmetic.
+def level_cells(positions: torch.Tensor, *, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cells and fractions of one level in the library's fp32 arithmetic: ``fma(scale, x, 0.5)`` and its floor.
 
     Parameters
     ----------
-    config, level : the grid and one of its levels
     positions : (N, D) fp32
     scale : the level's fp32 scale
 
     Returns
     -------
-    (N, corners) int64 rows inside the level, (N, D) fp32 fractions before smoothstep, (N, corners) fp32 weights;
-    a Nearest grid has one corner of weight 1
+    (N, D) int64 holding uint32 cells, (N, D) fp32 fractions in 0 .. 1
     """
     scaled = fma_fp32(positions, torch.tensor(scale, dtype=torch.float32), torch.tensor(0.5))
     floors = scaled.floor()
-    fractions = scaled - floors
-    rows = corner_rows(level, wrap_cells(floors))
-    if config.interpolation == "Nearest":
-        return rows[:, :1], fractions, torch.ones_like(fractions[:, :1])
-    steps = smoothstep(fractions) if config.interpolation == "Smoothstep" else fractions
-    return rows, fractions, corner_weights(steps)
+    return wrap_cells(floors), scaled - floors
 
 
 def quantize_coordinates(positions: torch.Tensor) -> torch.Tensor:

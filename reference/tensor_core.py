@@ -53,7 +53,7 @@ def _block_product(inputs: torch.Tensor, weights: torch.Tensor, chunk: int) -> t
         slack = slack.clamp_(min=_SMALLEST_NORMAL).mul_(2.0**-20).add_(total.abs(), alpha=2.0**-22)
         low = (total - slack).to(torch.float32).to(torch.float16)
         high = (total + slack).to(torch.float32).to(torch.float16)
-        rounded = low.to(torch.float64)
+        rounded = low.to(torch.float64).copysign_(total)
         point, row = torch.nonzero(low != high, as_tuple=True)
         if len(point):
             rounded[point, row] = _truncated_sum(
