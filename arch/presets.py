@@ -86,7 +86,7 @@ NFPS: Mapping[str, NfpConfig] = {
         mlp=MlpEngineConfig(rows=64, cols=64, nano_batch=256, weight_tiles=16),
     ),
 }
-"""Processors to simulate and to write as Verilog. ``ngpc`` has the sizes of NGPC's NFP: 16 engines of 1 MiB, 64 x 64."""
+"""Processors to simulate and to write as Verilog. ``ngpc`` has NGPC's sizes: 16 engines of 1 MiB, 64 x 64."""
 
 SCHEDULERS: Mapping[str, SchedulerConfig] = {
     "scheduler-8": SchedulerConfig(n_descriptors=8, n_operations=8, n_chunks=8),

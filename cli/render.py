@@ -67,6 +67,7 @@ class Rendering:
 
 
 def render(
+    *,
     app: Annotated[str, typer.Option(help="Field to render: gia (a photograph) or nsdf (a slice of a solid).")] = "gia",
     processor: Annotated[str, typer.Option(help=f"Processor to build: {', '.join(NFPS)}.")] = "nfp-16x16",
     size: Annotated[int, typer.Option(help=f"Pixels per side; a divisor of {PHOTOGRAPH_SIZE}.")] = PHOTOGRAPH_SIZE,

@@ -1,0 +1,61 @@
+"""``ngpc verilog``: the Verilog of a processor and a scheduler unit, ready for any simulator or synthesis tool."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from arch.presets import NFPS, SCHEDULERS, preset
+from cli.output import JsonOption, print_json, print_table, progress
+from report.whole_file import write_whole
+
+__all__ = ["verilog", "write_verilog"]
+
+
+def verilog(
+    *,
+    processor: Annotated[str, typer.Option(help=f"Processor: {', '.join(NFPS)}.")] = "nfp-16x16",
+    scheduler: Annotated[str, typer.Option(help=f"Scheduler unit: {', '.join(SCHEDULERS)}.")] = "scheduler-32",
+    out: Annotated[Path, typer.Option(help="Directory to write into.")] = Path("build/verilog"),
+    json: JsonOption = False,
+) -> None:
+    """Write the Verilog of a processor and a scheduler unit, and a file list.
+
+    The same configuration gives the same bytes.
+    """
+    with progress("generating Verilog") as update:
+        files = write_verilog(processor, scheduler, out, update)
+    rows = [{"file": str(path), "top": path.stem, "bytes": path.stat().st_size} for path in files]
+    if json:
+        print_json({"processor": processor, "scheduler": scheduler, "files": rows})
+    else:
+        print_table("Verilog", ("file", "top module", "bytes"), [tuple(row.values()) for row in rows])
+
+
+def write_verilog(
+    processor: str, scheduler: str, out: Path, update: Callable[[int, int], None] | None = None
+) -> list[Path]:
+    """Write ``nfp.v``, ``scheduler.v`` and ``filelist.f`` into ``out``; returns the Verilog files.
+
+    Raises
+    ------
+    InputError
+        If a preset is unknown, Yosys cannot run or the directory cannot be written.
+    """
+    nfp_config = preset("processor", NFPS, processor)
+    scheduler_config = preset("scheduler", SCHEDULERS, scheduler)
+
+    from rtl.nfp.nfp import Nfp
+    from rtl.scheduler.scheduler_unit import SchedulerUnit
+    from rtl.verilog import to_verilog
+
+    components = {"nfp": (Nfp, nfp_config), "scheduler": (SchedulerUnit, scheduler_config)}
+    texts = {}
+    for done, (name, (component, config)) in enumerate(components.items()):
+        if update is not None:
+            update(done, len(components))
+        texts[name] = to_verilog(component(config), name)
+    files = [write_whole(out / f"{name}.v", text) for name, text in texts.items()]
+    write_whole(out / "filelist.f", "".join(f"{path.name}\n" for path in files))
+    return files
