@@ -18,6 +18,7 @@ from arch.number_format import COORDINATE, LEVEL_SCALE, WEIGHT_FRACTION_BITS, In
 __all__ = [
     "HASHED_BANK_BITS",
     "N_BANKS",
+    "N_BANK_BIT_POSITIONS",
     "PORTS_PER_BANK",
     "EncodingEngineConfig",
     "LevelLayout",
@@ -29,7 +30,9 @@ PORTS_PER_BANK = 2
 HASHED_BANK_BITS = (0, 3, 4)
 """Best three index bits for hashed levels: 1.0024 clocks a point in lockstep (measured over 2.1 M cells)."""
 
-_BANK_BIT_CANDIDATES = 9
+N_BANK_BIT_POSITIONS = 9
+"""Bank selector bits are among the lowest so many bits of a row index."""
+
 _BANK_BIT_SAMPLES = 4096
 
 
@@ -101,6 +104,85 @@ class EncodingEngineConfig:
     def interpolation_fraction_bits(self) -> int:
         """Fraction bits of an interpolated value before it is rounded."""
         return WEIGHT_FRACTION_BITS * self.n_pos_dims
+
+    @property
+    def point_fifo_depth(self) -> int:
+        """Points that wait in front of each physical engine; decouples engines of different conflicts."""
+        return 4
+
+    @property
+    def points_in_flight(self) -> int:
+        """Most points between ``points`` and ``features``: credits, and the depth of each engine's output FIFO.
+
+        More than ``latency``, so that a grid of one level per engine still takes a point a clock.
+        """
+        return 32
+
+    @property
+    def pos_fract_latency(self) -> int:
+        """Clocks from coordinate and scale to cell and fraction: product, half cell."""
+        return 2
+
+    @property
+    def corner_index_latency(self) -> int:
+        """Clocks from cell to corner indices: products, +1 corners, two sums, wrap."""
+        return 5
+
+    @property
+    def bank_select_latency(self) -> int:
+        """Clocks from index to bank and row: bank bits taken out, first row added."""
+        return 2
+
+    @property
+    def bank_arbiter_latency(self) -> int:
+        """Clocks from a lookup's banks and rows to its first addresses: ranks, addresses."""
+        return 2
+
+    @property
+    def feature_table_latency(self) -> int:
+        """Clocks from address to feature words."""
+        return 1
+
+    @property
+    def corner_gather_latency(self) -> int:
+        """Clocks from a lookup's last feature words to all its corners side by side."""
+        return 1
+
+    @property
+    def interpolate_latency(self) -> int:
+        """Clocks from corners to features: difference, product and sum per dimension, then shift and round."""
+        return 3 * self.n_pos_dims + 2
+
+    @property
+    def front_latency(self) -> int:
+        """Clocks from the issue of a lookup to its first clock in the arbiter, the arbiter never busy before it.
+
+        One for the issue register, one for the arbiter's ranks.
+        """
+        return 1 + self.pos_fract_latency + self.corner_index_latency + self.bank_select_latency + 1
+
+    @property
+    def back_latency(self) -> int:
+        """Clocks from a lookup's last clock in the arbiter to its point's earliest transfer on ``features``.
+
+        One each for the addresses, the assembled vector and the output FIFO; nothing here ever waits.
+        """
+        return (
+            1
+            + self.feature_table_latency
+            + self.corner_gather_latency
+            + self.interpolate_latency
+            + 1  # assembled vector
+            + 1  # output FIFO
+        )
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the transfer of a point to that of its features, one level per engine and no conflict.
+
+        The first clock goes to the point FIFO. Each further level of an engine and each conflict adds one.
+        """
+        return 1 + self.front_latency + self.back_latency
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +274,7 @@ def _search_bank_bits(resolution: int, entries: int, strides: tuple[int, ...], n
     offsets = np.array([[corner >> dim & 1 for dim in range(n_pos_dims)] for corner in range(1 << n_pos_dims)])
     index = ((cells[:, None, :] + offsets) * np.array(strides)).sum(axis=2) % entries
     best, best_clocks = (0, 1, 2), float("inf")
-    top = max(3, min(_BANK_BIT_CANDIDATES, (entries - 1).bit_length()))
+    top = max(3, min(N_BANK_BIT_POSITIONS, (entries - 1).bit_length()))
     for bank_bits in combinations(range(top), 3):
         clocks = float(conflict_clocks(bank_of(index, bank_bits)).mean())
         if clocks < best_clocks:

@@ -1,0 +1,197 @@
+"""What the host loads into a grid encoding engine: register addresses and the load image of a grid.
+
+Load words of the encoding engine (all other bits of address and data are 0):
+
+=================  ==============================  =========================================================
+target             address                         data
+=================  ==============================  =========================================================
+ENCODING_CONTROL   ``ControlRegister``             the number; a number the build cannot run is ignored
+LEVEL_REGISTER     level << 3 | ``LevelRegister``  see ``LevelRegister``
+TABLE              engine << 24 | row << 3 | bank  a table row: features packed lowest first, two's complement
+=================  ==============================  =========================================================
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import numpy as np
+
+from arch.checkpoint import MAX_LEVEL_SHIFT
+from arch.encoding_engine import N_BANKS, EncodingEngineConfig, LevelLayout, level_layouts
+from arch.errors import InputError, check_integer
+from arch.grid import GridConfig
+from arch.load import DATA_BITS, LoadImage, LoadTarget
+from arch.number_format import LEVEL_SCALE
+
+__all__ = [
+    "BANK_ADDRESS_BITS",
+    "BANK_BIT_FIELD",
+    "ENGINE_ADDRESS_SHIFT",
+    "FIRST_ROW_SHIFT",
+    "HASHED_SHIFT",
+    "LEVEL_ADDRESS_SHIFT",
+    "ControlRegister",
+    "LevelRegister",
+    "check_runnable",
+    "encoding_image",
+    "level_scale_raw",
+]
+
+LEVEL_ADDRESS_SHIFT = 3
+"""Level registers: bit of the address where the level starts."""
+BANK_ADDRESS_BITS = 3
+"""Tables: bits of the bank, below the row."""
+ENGINE_ADDRESS_SHIFT = 24
+"""Tables: bit of the address where the physical engine starts."""
+HASHED_SHIFT = 32
+"""WRAP register: bit of the hashed flag."""
+BANK_BIT_FIELD = 4
+"""PLACE register: bits of each bank-bit selector."""
+FIRST_ROW_SHIFT = 16
+"""PLACE register: bit where the first row starts."""
+
+
+class ControlRegister(IntEnum):
+    """Registers of the whole engine; they start with the build's own numbers."""
+
+    N_LEVELS = 0
+    N_POS_DIMS = 1
+
+
+class LevelRegister(IntEnum):
+    """Registers of each level.
+
+    SCALE holds the level scale, 14 + 10 bits. STRIDE_1 and STRIDE_2 hold the factors of dimensions 1 and 2, low
+    ``index_bits`` bits: powers of the resolution or hash primes. WRAP holds the entries of a dense level, or the mask
+    (entries - 1) of a hashed one with bit 32 set. PLACE holds the three bank-bit selectors, ascending, 4 bits each
+    from bit 0, and the first row from bit 16. SHIFT holds the output shift, 3 bits.
+    """
+
+    SCALE = 0
+    STRIDE_1 = 1
+    STRIDE_2 = 2
+    WRAP = 3
+    PLACE = 4
+    SHIFT = 5
+
+
+def level_scale_raw(scale: np.float32) -> int:
+    """A level's scale as its register holds it."""
+    return int(LEVEL_SCALE.quantize(scale))
+
+
+def check_runnable(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[LevelLayout, ...]:
+    """Layouts of the levels of ``grid`` in ``engine``.
+
+    Raises
+    ------
+    InputError
+        If the grid does not fit, or needs what the engine does not compute: an interpolation other than Linear, a
+        tile smaller than its level, a dense level too fine for an index, a scale past its register, a table row past
+        a load word.
+    """
+    row_bits = engine.n_features_per_level * engine.profile.value_bits
+    if row_bits > DATA_BITS:
+        raise InputError(
+            f"bits of a table row must be at most {DATA_BITS}, not {row_bits}; "
+            "take int8 or a smaller n_features_per_level"
+        )
+    if grid.interpolation != "Linear":
+        raise InputError(f"interpolation must be Linear on the encoding engine, not {grid.interpolation!r}")
+    layouts = level_layouts(grid, engine)
+    for level in grid.levels:
+        if level.hashed:
+            continue
+        if not any(level.strides):
+            raise InputError(
+                f"resolution of level {level.index} must be low enough for a dense index, not {level.resolution}; "
+                "lower per_level_scale or take a Hash grid"
+            )
+        if level.entries < level.resolution**grid.n_pos_dims:
+            raise InputError(
+                f"the tile of level {level.index} must be at least the level's {level.resolution**grid.n_pos_dims} "
+                f"vertices on the encoding engine, not {level.entries}; take a Dense grid"
+            )
+    for level in grid.levels:
+        if float(level.scale) > LEVEL_SCALE.to_float(LEVEL_SCALE.maximum):
+            raise InputError(
+                f"scale of level {level.index} must be below {1 << LEVEL_SCALE.integer_bits}, not {level.scale:g}; "
+                "lower per_level_scale or n_levels"
+            )
+    return layouts
+
+
+def encoding_image(
+    grid: GridConfig, engine_config: EncodingEngineConfig, tables_raw: np.ndarray, level_shifts: Sequence[int]
+) -> LoadImage:
+    """Load words that put ``grid`` into the encoding engine.
+
+    Parameters
+    ----------
+    grid : the grid
+    engine_config : the engine that will run it
+    tables_raw : (n_entries, n_features_per_level) raw features of all levels, one after the other
+    level_shifts : output shift of each level, 0 .. 7
+
+    Raises
+    ------
+    InputError
+        What :func:`check_runnable` refuses; a table or shifts of the wrong shape or range.
+    """
+    layouts = check_runnable(grid, engine_config)
+    tables_raw = np.asarray(tables_raw)
+    shape = (grid.n_entries, grid.n_features_per_level)
+    if tables_raw.shape != shape:
+        raise InputError(f"shape of tables_raw must be {shape}, not {tables_raw.shape}")
+    value = engine_config.profile.value
+    if tables_raw.min() < value.minimum or tables_raw.max() > value.maximum:
+        raise InputError(
+            f"tables_raw must be from {value.minimum} to {value.maximum}, "
+            f"not from {tables_raw.min()} to {tables_raw.max()}"
+        )
+    if len(level_shifts) != grid.n_levels:
+        raise InputError(f"number of level_shifts must be {grid.n_levels}, not {len(level_shifts)}")
+    for level, shift in enumerate(level_shifts):
+        check_integer(f"level_shift of level {level}", int(shift), 0, MAX_LEVEL_SHIFT)
+
+    image = LoadImage.of(
+        LoadTarget.ENCODING_CONTROL,
+        np.array([ControlRegister.N_LEVELS, ControlRegister.N_POS_DIMS]),
+        np.array([grid.n_levels, grid.n_pos_dims]),
+    )
+    for layout, shift in zip(layouts, level_shifts, strict=True):
+        image += _level_registers(layout, engine_config, int(shift))
+    for layout in layouts:
+        image += _table(layout, engine_config, tables_raw)
+    return image
+
+
+def _level_registers(layout: LevelLayout, engine: EncodingEngineConfig, shift: int) -> LoadImage:
+    level = layout.level
+    index_mask = (1 << engine.index_bits) - 1
+    strides = (*level.strides, 0)
+    place = layout.first_row << FIRST_ROW_SHIFT
+    for number, bit in enumerate(layout.bank_bits):
+        place |= bit << number * BANK_BIT_FIELD
+    registers = {
+        LevelRegister.SCALE: level_scale_raw(level.scale),
+        LevelRegister.STRIDE_1: strides[1] & index_mask,
+        LevelRegister.STRIDE_2: strides[2] & index_mask,
+        LevelRegister.WRAP: (1 << HASHED_SHIFT | level.entries - 1) if level.hashed else level.entries,
+        LevelRegister.PLACE: place,
+        LevelRegister.SHIFT: shift,
+    }
+    address = np.array(list(registers)) | level.index << LEVEL_ADDRESS_SHIFT
+    return LoadImage.of(LoadTarget.LEVEL_REGISTER, address, np.array(list(registers.values()), dtype=np.int64))
+
+
+def _table(layout: LevelLayout, engine: EncodingEngineConfig, tables_raw: np.ndarray) -> LoadImage:
+    level = layout.level
+    bank, row = layout.place(np.arange(level.entries))
+    address = layout.engine << ENGINE_ADDRESS_SHIFT | row * N_BANKS | bank
+    value_bits = engine.profile.value_bits
+    features = tables_raw[level.offset : level.offset + level.entries].astype(np.int64)
+    data = np.zeros(level.entries, dtype=np.int64)
+    for feature in range(features.shape[1]):
+        data |= (features[:, feature] & (1 << value_bits) - 1) << feature * value_bits
+    return LoadImage.of(LoadTarget.TABLE, address, data)

@@ -1,0 +1,124 @@
+"""Sharing the banks' ports among a lookup's corners."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.encoding_engine import N_BANKS, PORTS_PER_BANK, EncodingEngineConfig
+from rtl.encoding.bank_select import bank_row_bits
+
+__all__ = ["BankArbiter", "PortAddressLayout", "ServedLayout"]
+
+
+class PortAddressLayout(data.ArrayLayout):
+    """One row address per read port: port p of bank b is element ``b * PORTS_PER_BANK + p``."""
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        super().__init__(unsigned(bank_row_bits(config)), N_BANKS * PORTS_PER_BANK)
+
+
+class ServedLayout(data.StructLayout):
+    """Which corners a clock serves and where their words come from.
+
+    ``take``: one bit a corner, set if this clock reads it; ``port``: per corner, the port that reads it;
+    ``done``: set in the last clock of a lookup.
+    """
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        ports = N_BANKS * PORTS_PER_BANK
+        super().__init__(
+            {
+                "take": config.n_corners,
+                "port": data.ArrayLayout(range(ports), config.n_corners),
+                "done": 1,
+            }
+        )
+
+
+class BankArbiter(wiring.Component):
+    """Give each corner of a lookup a read port of its bank.
+
+    A lookup takes as many consecutive clocks as ``arch.encoding_engine.conflict_clocks`` says: corners of one bank
+    are served two a clock, in corner order. The stages before it move only in a lookup's last clock, so no other
+    lookup comes between.
+
+    Timing: latency ``config.bank_arbiter_latency`` = 2 clocks to a lookup's first addresses; initiation interval
+    1 to 4 clocks. ``advance`` depends on registers alone.
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    advance : Out(1), the stages before the arbiter move, and ``valid``, ``bank`` and ``row`` are taken
+    valid : In(1), there is a lookup
+    three_dims : In(1), low while a 3-dimensional build runs 2-dimensional grids: corners 4 to 7 read nothing
+    bank : In(n_corners x 3)
+    row : In(n_corners x row bits)
+    address : Out(PortAddressLayout), 0 for ports that nobody uses
+    served : Out(ServedLayout), of the same clock as ``address``
+    """
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "advance": Out(1),
+                "valid": In(1),
+                "three_dims": In(1),
+                "bank": In(data.ArrayLayout(range(N_BANKS), config.n_corners)),
+                "row": In(data.ArrayLayout(unsigned(bank_row_bits(config)), config.n_corners)),
+                "address": Out(PortAddressLayout(config)),
+                "served": Out(ServedLayout(config)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        corners = self.config.n_corners
+        port_bits = (PORTS_PER_BANK - 1).bit_length()
+        clocks = corners // PORTS_PER_BANK
+
+        # Stage 1: a corner's rank is how many lower corners want its bank; two ranks are served a clock.
+        valid = Signal()
+        bank = Signal.like(self.bank)
+        row = Signal.like(self.row)
+        present = Signal(corners)
+        rank = [Signal(range(corners), name=f"rank_{corner}") for corner in range(corners)]
+        last = Signal(range(clocks))
+        wanted = Cat(1 if corner < 4 else self.three_dims for corner in range(corners))
+        ranks = [
+            sum((self.bank[corner] == self.bank[lower] for lower in range(corner)), start=Const(0))
+            for corner in range(corners)
+        ]
+        past = [
+            reduce(or_, (wanted[corner] & (ranks[corner] >= PORTS_PER_BANK * n) for corner in range(corners)))
+            for n in range(1, clocks)
+        ]
+        with m.If(self.advance):
+            m.d.sync += [valid.eq(self.valid), bank.eq(self.bank), row.eq(self.row), present.eq(wanted)]
+            m.d.sync += [register.eq(value) for register, value in zip(rank, ranks, strict=True)]
+            m.d.sync += last.eq(sum(past))
+
+        # Stage 2: one clock a pair of ranks.
+        phase = Signal(range(clocks))
+        m.d.comb += self.advance.eq(~valid | (phase == last))
+        m.d.sync += phase.eq(Mux(self.advance, 0, phase + 1))
+        now = Signal(corners)
+        for corner in range(corners):
+            clock = rank[corner] >> port_bits
+            m.d.comb += now[corner].eq(valid & present[corner] & (clock == phase))
+            m.d.sync += self.served.port[corner].eq(Cat(rank[corner][:port_bits], bank[corner]))
+        m.d.sync += [self.served.take.eq(now), self.served.done.eq(valid & self.advance)]
+        for number in range(N_BANKS):
+            for port in range(PORTS_PER_BANK):
+                chosen = [
+                    Mux(now[corner] & (bank[corner] == number) & (rank[corner][:port_bits] == port), row[corner], 0)
+                    for corner in range(port, corners)
+                ]
+                m.d.sync += self.address[number * PORTS_PER_BANK + port].eq(reduce(or_, chosen))
+        return m

@@ -1,0 +1,92 @@
+"""Bank and row of table indices."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from arch.encoding_engine import N_BANK_BIT_POSITIONS, N_BANKS, EncodingEngineConfig
+from arch.encoding_image import BANK_BIT_FIELD
+
+__all__ = ["BankSelect", "BankSelectorLayout", "bank_row_bits"]
+
+_SELECTORS = (N_BANKS - 1).bit_length()
+
+
+class BankSelectorLayout(data.ArrayLayout):
+    """Positions of a level's three bank bits in a table index, ascending, each below ``N_BANK_BIT_POSITIONS``."""
+
+    def __init__(self) -> None:
+        super().__init__(unsigned(BANK_BIT_FIELD), _SELECTORS)
+
+
+def bank_row_bits(config: EncodingEngineConfig) -> int:
+    """Bits of a row of a bank, at least 1."""
+    return max(1, ceil_log2(config.bank_rows))
+
+
+class BankSelect(wiring.Component):
+    """Split each corner's index into bank and row, as ``arch.encoding_engine.LevelLayout.place`` does.
+
+    The three selected bits make the bank; the row is the index without them, plus the level's first row.
+
+    Timing: latency ``config.bank_select_latency`` = 2 enabled clocks, initiation interval 1.
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    en : In(1), the pipeline moves
+    index : In(n_corners x (index_bits - 1))
+    bank_bits : In(BankSelectorLayout)
+    first_row : In(row bits)
+    bank : Out(n_corners x 3)
+    row : Out(n_corners x row bits)
+    """
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        self.config = config
+        row_bits = bank_row_bits(config)
+        super().__init__(
+            {
+                "en": In(1),
+                "index": In(data.ArrayLayout(unsigned(config.index_bits - 1), config.n_corners)),
+                "bank_bits": In(BankSelectorLayout()),
+                "first_row": In(row_bits),
+                "bank": Out(data.ArrayLayout(unsigned(_SELECTORS), config.n_corners)),
+                "row": Out(data.ArrayLayout(unsigned(row_bits), config.n_corners)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        row_bits = bank_row_bits(self.config)
+        low_bits = N_BANK_BIT_POSITIONS
+        # above[i]: bit positions at or past selector i; those move down by one when the selector is taken out
+        above = [Signal(low_bits, name=f"above_{number}") for number in range(_SELECTORS)]
+        for number, mask in enumerate(above):
+            m.d.comb += mask.eq(Cat(position >= self.bank_bits[number] for position in range(low_bits)))
+        first_row = Signal(row_bits)
+        with m.If(self.en):
+            m.d.sync += first_row.eq(self.first_row)
+        for corner in range(self.config.n_corners):
+            index = Signal(max(self.config.index_bits - 1, low_bits), name=f"index_{corner}")
+            m.d.comb += index.eq(self.index[corner])
+            low = index[:low_bits]
+            bank = [low.bit_select(self.bank_bits[number], 1) for number in range(_SELECTORS)]
+            squeezed = low
+            for number in reversed(range(_SELECTORS)):
+                shifted = squeezed[1:]
+                squeezed = Cat(Mux(above[number][bit], shifted[bit], squeezed[bit]) for bit in range(len(shifted)))
+            bank_0 = Signal(_SELECTORS, name=f"bank_{corner}")
+            row_0 = Signal(row_bits, name=f"squeezed_{corner}")
+            with m.If(self.en):
+                m.d.sync += [
+                    bank_0.eq(Cat(bank)),
+                    row_0.eq(Cat(squeezed, index[low_bits:])),
+                    self.bank[corner].eq(bank_0),
+                    self.row[corner].eq(row_0 + first_row),
+                ]
+        return m

@@ -1,0 +1,99 @@
+"""Table indices of a cell's corners."""
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.encoding_engine import EncodingEngineConfig
+from rtl.encoding.pos_fract import CELL_BITS
+
+__all__ = ["CornerIndex"]
+
+
+class CornerIndex(wiring.Component):
+    """Map a cell to the table indices of its corners, dense or hashed.
+
+    One multiplier each for dimensions 1 and 2; the corners at +1 take adders only. Corner c lies at +1 in every
+    dimension d whose bit of c is set.
+
+    Timing: latency ``config.corner_index_latency`` = 5 enabled clocks, initiation interval 1.
+
+    Numerics: docs/numerics.md, "Grid encoding" step 5, in the low ``config.index_bits`` bits. Dense sums wrap by one
+    conditional subtract (a sum must be below ``2 * limit``), hashes by mask.
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    en : In(1), the pipeline moves
+    cell : In(n_pos_dims x 15 bits)
+    strides : In((n_pos_dims - 1) x index_bits), of dimensions 1 and 2; that of dimension 0 is 1
+    limit : In(index_bits), entries of a dense level, mask of a hashed one
+    hashed : In(1)
+    index : Out(n_corners x (index_bits - 1))
+
+    Notes
+    -----
+    tiny-cuda-nn's ``grid_index`` with ``coherent_prime_hash``.
+    """
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        self.config = config
+        bits = config.index_bits
+        super().__init__(
+            {
+                "en": In(1),
+                "cell": In(data.ArrayLayout(unsigned(CELL_BITS), config.n_pos_dims)),
+                "strides": In(data.ArrayLayout(unsigned(bits), config.n_pos_dims - 1)),
+                "limit": In(bits),
+                "hashed": In(1),
+                "index": Out(data.ArrayLayout(unsigned(bits - 1), config.n_corners)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        dims, bits = self.config.n_pos_dims, self.config.index_bits
+
+        # The level's wrap rule travels with its lookup.
+        wrap = [Signal(bits + 1, name=f"wrap_{stage}") for stage in range(self.config.corner_index_latency - 1)]
+        hashed = [stage[bits] for stage in wrap]
+        limit = wrap[-1][:bits]
+
+        product = [Signal(max(bits, CELL_BITS), name=f"product_{dim}") for dim in range(dims)]
+        stride = [Signal(bits, name=f"stride_{dim}") for dim in range(dims)]
+        # term[d][b]: what dimension d adds to corners whose bit d is b
+        term = [[Signal(bits, name=f"term_{dim}_{side}") for side in range(2)] for dim in range(dims)]
+        first = [Signal(bits, name=f"first_{side}") for side in range(2)]
+        outer = [Signal(bits, name=f"outer_{corner}") for corner in range(1 << dims - 1)]
+        total = [Signal(bits, name=f"total_{corner}") for corner in range(1 << dims)]
+
+        m.d.comb += stride[0].eq(1)
+        with m.If(self.en):
+            m.d.sync += wrap[0][:bits].eq(self.limit)
+            m.d.sync += wrap[0][bits].eq(self.hashed)
+            m.d.sync += [later.eq(earlier) for earlier, later in zip(wrap, wrap[1:], strict=False)]
+            m.d.sync += product[0].eq(self.cell[0])
+            for dim in range(1, dims):
+                m.d.sync += product[dim].eq(self.cell[dim] * self.strides[dim - 1])
+                m.d.sync += stride[dim].eq(self.strides[dim - 1])
+            for dim in range(dims):
+                m.d.sync += [term[dim][0].eq(product[dim]), term[dim][1].eq(product[dim] + stride[dim])]
+            m.d.sync += [first[side].eq(term[0][side]) for side in range(2)]
+            for corner, value in enumerate(outer):
+                if dims == 2:
+                    m.d.sync += value.eq(term[1][corner])
+                else:
+                    low, high = term[1][corner & 1], term[2][corner >> 1]
+                    m.d.sync += value.eq(Mux(hashed[1], low ^ high, low + high))
+            for corner, value in enumerate(total):
+                low, high = first[corner & 1], outer[corner >> 1]
+                m.d.sync += value.eq(Mux(hashed[2], low ^ high, low + high))
+            for corner, value in enumerate(total):
+                excess = Signal(bits + 1, name=f"excess_{corner}")
+                m.d.comb += excess.eq(value - limit)
+                dense = Mux(excess[bits], value, excess)
+                m.d.sync += self.index[corner].eq(Mux(hashed[3], value & limit, dense))
+        return m

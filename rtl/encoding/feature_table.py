@@ -1,0 +1,93 @@
+"""The banked feature table of a physical level engine."""
+
+from amaranth.hdl import Module, Mux
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.encoding_engine import N_BANKS, PORTS_PER_BANK, EncodingEngineConfig
+from arch.errors import InputError
+from arch.load import DATA_BITS
+from rtl.encoding.bank_arbiter import PortAddressLayout
+from rtl.encoding.bank_select import bank_row_bits
+
+__all__ = ["FeatureTable", "PortWordLayout", "table_word_bits"]
+
+
+def table_word_bits(config: EncodingEngineConfig) -> int:
+    """Bits of a table row: its features, packed lowest first."""
+    return config.n_features_per_level * config.profile.value_bits
+
+
+class PortWordLayout(data.ArrayLayout):
+    """One table row per read port: port p of bank b is element ``b * PORTS_PER_BANK + p``."""
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        super().__init__(table_word_bits(config), N_BANKS * PORTS_PER_BANK)
+
+
+class FeatureTable(wiring.Component):
+    """Eight banks of ``config.bank_rows`` rows, each read through two ports.
+
+    Port 0 of a bank shares its address with the write port, so that a bank is one true dual-port RAM; what port 0
+    reads in a clock of writing is undefined.
+
+    Timing: words come ``config.feature_table_latency`` = 1 clock after their addresses, every clock.
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    address : In(PortAddressLayout)
+    word : Out(PortWordLayout)
+    w_en : In(1), write a row
+    w_bank : In(3)
+    w_row : In(row bits)
+    w_data : In(word bits)
+
+    Raises
+    ------
+    InputError
+        If a row does not fit a load word.
+    """
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        self.config = config
+        if table_word_bits(config) > DATA_BITS:
+            raise InputError(
+                f"bits of a table row must be at most {DATA_BITS}, not {table_word_bits(config)}; "
+                "take int8 or a smaller n_features_per_level"
+            )
+        super().__init__(
+            {
+                "address": In(PortAddressLayout(config)),
+                "word": Out(PortWordLayout(config)),
+                "w_en": In(1),
+                "w_bank": In(range(N_BANKS)),
+                "w_row": In(bank_row_bits(config)),
+                "w_data": In(table_word_bits(config)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for number in range(N_BANKS):
+            m.submodules[f"bank_{number}"] = bank = memory.Memory(
+                shape=table_word_bits(self.config), depth=self.config.bank_rows, init=[]
+            )
+            write = bank.write_port()
+            first = number * PORTS_PER_BANK
+            m.d.comb += [
+                write.addr.eq(Mux(self.w_en, self.w_row, self.address[first])),
+                write.data.eq(self.w_data),
+                write.en.eq(self.w_en & (self.w_bank == number)),
+            ]
+            for port in range(PORTS_PER_BANK):
+                read = bank.read_port()
+                m.d.comb += [
+                    read.addr.eq(write.addr if port == 0 else self.address[first + port]),
+                    read.en.eq(~self.w_en),
+                    self.word[first + port].eq(read.data),
+                ]
+        return m

@@ -1,0 +1,156 @@
+"""The grid encoding engine: points in, encoded features out."""
+
+from functools import reduce
+from operator import and_
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.encoding_engine import EncodingEngineConfig
+from arch.encoding_image import (
+    BANK_ADDRESS_BITS,
+    ENGINE_ADDRESS_SHIFT,
+    LEVEL_ADDRESS_SHIFT,
+    ControlRegister,
+)
+from arch.load import LoadTarget
+from rtl.encoding.bank_select import bank_row_bits
+from rtl.encoding.feature_table import table_word_bits
+from rtl.encoding.level_engine import LevelEngine
+from rtl.streams import LoadLayout, PointLayout, VectorLayout
+
+__all__ = ["GridEncoding"]
+
+
+class GridEncoding(wiring.Component):
+    """Encode points by multiresolution grids; level l runs on physical level engine ``l % level_parallel``.
+
+    A point goes to all engines at once and its features come out joined, in the order of points. Point FIFOs in front
+    of the engines and output FIFOs behind them let engines run apart. Every grid that ``arch.encoding_image`` accepts
+    runs on the same build; registers and tables are written through ``load`` (addresses there).
+
+    A load word is taken only while no point is inside, and a waiting load word keeps points out, so loading never
+    changes a point under way. Words for other engines, unknown registers and numbers the build cannot run are taken
+    and ignored.
+
+    Timing: ``config.latency`` clocks from a point's transfer to that of its features, plus one for each further level
+    per engine and each clock of bank conflicts; one point every ``ceil(n_levels / level_parallel)`` clocks plus
+    conflicts (``sim.engine.encoding`` gives every clock exactly). At most ``config.points_in_flight`` points are
+    inside. ``features.valid`` and its payload depend on registers alone, ``points.ready`` on registers and
+    ``load.valid``. Loading takes one word a clock.
+
+    Numerics: docs/numerics.md, "Grid encoding".
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    load : In(stream LoadLayout)
+    points : In(stream PointLayout(n_pos_dims))
+    features : Out(stream VectorLayout(n_levels * n_features_per_level, value bits)), feature f of level l at
+        ``l * n_features_per_level + f``; levels past the grid's are 0; ``last`` follows its point
+
+    Raises
+    ------
+    InputError
+        If a table row does not fit a load word.
+    """
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        self.config = config
+        self._engines = [LevelEngine(config) for _ in range(config.level_parallel)]
+        width = config.n_levels * config.n_features_per_level
+        super().__init__(
+            {
+                "load": In(stream.Signature(LoadLayout())),
+                "points": In(stream.Signature(PointLayout(config.n_pos_dims))),
+                "features": Out(stream.Signature(VectorLayout(width, config.profile.value_bits))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for number, engine in enumerate(self._engines):
+            m.submodules[f"engine_{number}"] = engine
+        in_flight = Signal(range(self.config.points_in_flight + 1))
+        active = self._load(m, in_flight)
+        self._fork(m, in_flight, active)
+        self._join(m, active)
+        taken = self.points.valid & self.points.ready
+        given = self.features.valid & self.features.ready
+        m.d.sync += in_flight.eq(in_flight + taken - given)
+        return m
+
+    def _load(self, m: Module, in_flight: Signal) -> list[Signal]:
+        """Control registers at once, level registers and tables a clock later; returns which engines are in use."""
+        config = self.config
+        parallel_bits = (config.level_parallel - 1).bit_length()
+        n_levels = Signal(range(config.n_levels + 1), init=config.n_levels)
+        three_dims = Signal(init=config.n_pos_dims == 3)
+        word = Signal(LoadLayout())
+        pending = Signal()
+        offered = self.load.payload
+        taken = self.load.valid & self.load.ready
+        m.d.comb += self.load.ready.eq(in_flight == 0)
+        m.d.sync += pending.eq(taken)
+        with m.If(taken):
+            m.d.sync += word.eq(offered)
+            with m.If(offered.target == LoadTarget.ENCODING_CONTROL):
+                with m.If(offered.address == ControlRegister.N_LEVELS):
+                    with m.If((offered.data >= 1) & (offered.data <= config.n_levels)):
+                        m.d.sync += n_levels.eq(offered.data)
+                with m.If(offered.address == ControlRegister.N_POS_DIMS):
+                    with m.If((offered.data >= 2) & (offered.data <= config.n_pos_dims)):
+                        m.d.sync += three_dims.eq(offered.data == 3)
+
+        level = word.address[LEVEL_ADDRESS_SHIFT:]
+        row = word.address[BANK_ADDRESS_BITS:ENGINE_ADDRESS_SHIFT]
+        is_level = pending & (word.target == LoadTarget.LEVEL_REGISTER) & (level < config.n_levels)
+        is_row = pending & (word.target == LoadTarget.TABLE) & (row < config.bank_rows)
+        active = []
+        for number, engine in enumerate(self._engines):
+            m.d.comb += [
+                engine.n_slots.eq((n_levels + (config.level_parallel - 1 - number)) >> parallel_bits),
+                engine.three_dims.eq(three_dims),
+                engine.register_en.eq(is_level & (level[:parallel_bits] == number)),
+                engine.register_slot.eq(level >> parallel_bits),
+                engine.register_id.eq(word.address[:LEVEL_ADDRESS_SHIFT]),
+                engine.register_data.eq(word.data),
+                engine.table_en.eq(is_row & (word.address[ENGINE_ADDRESS_SHIFT:] == number)),
+                engine.table_bank.eq(word.address[:BANK_ADDRESS_BITS]),
+                engine.table_row.eq(row[: bank_row_bits(config)]),
+                engine.table_data.eq(word.data[: table_word_bits(config)]),
+            ]
+            active.append(Signal(name=f"active_{number}"))
+            m.d.comb += active[number].eq(engine.n_slots != 0)
+        return active
+
+    def _fork(self, m: Module, in_flight: Signal, active: list[Signal]) -> None:
+        """A point goes to all engines in use, once every one of them has room."""
+        room = [engine.points.ready | ~used for engine, used in zip(self._engines, active, strict=True)]
+        credit = in_flight != self.config.points_in_flight
+        m.d.comb += self.points.ready.eq(reduce(and_, room) & credit & ~self.load.valid)
+        for engine, used in zip(self._engines, active, strict=True):
+            m.d.comb += [
+                engine.points.payload.eq(self.points.payload),
+                engine.points.valid.eq(self.points.valid & self.points.ready & used),
+            ]
+
+    def _join(self, m: Module, active: list[Signal]) -> None:
+        """A point leaves once every engine in use has its part."""
+        config = self.config
+        n_features = config.n_features_per_level
+        there = [engine.features.valid | ~used for engine, used in zip(self._engines, active, strict=True)]
+        m.d.comb += self.features.valid.eq(reduce(and_, there))
+        for engine in self._engines:
+            m.d.comb += engine.features.ready.eq(self.features.valid & self.features.ready)
+        for level in range(config.n_levels):
+            number, slot = level % config.level_parallel, level // config.level_parallel
+            part = self._engines[number].features.payload.values
+            for feature in range(n_features):
+                value = Mux(active[number], part[slot * n_features + feature], 0)
+                m.d.comb += self.features.payload.values[level * n_features + feature].eq(value)
+        m.d.comb += self.features.payload.last.eq(self._engines[0].features.payload.last)

@@ -1,0 +1,245 @@
+"""A physical level engine: looks points up in the levels it serves, one lookup a clock."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.encoding_engine import N_BANKS, EncodingEngineConfig
+from arch.encoding_image import LEVEL_ADDRESS_SHIFT
+from arch.load import DATA_BITS
+from arch.number_format import WEIGHT_FRACTION_BITS
+from rtl.encoding.bank_arbiter import BankArbiter
+from rtl.encoding.bank_select import BankSelect, BankSelectorLayout, bank_row_bits
+from rtl.encoding.corner_gather import CornerGather
+from rtl.encoding.corner_index import CornerIndex
+from rtl.encoding.delay_line import DelayLine
+from rtl.encoding.feature_table import FeatureTable, table_word_bits
+from rtl.encoding.interpolate import Interpolate, output_shift_bits
+from rtl.encoding.level_registers import LevelRegisters
+from rtl.encoding.pos_fract import PosFract
+from rtl.streams import PointLayout, VectorLayout
+
+__all__ = ["LevelEngine"]
+
+
+class LevelEngine(wiring.Component):
+    """Encode points at up to ``config.levels_per_engine`` levels, in slots 0 to ``n_slots`` - 1.
+
+    A *lookup* is one point at one level. Lookups issue in order of points, then slots. The stages up to the bank
+    arbiter move together and pause while a lookup with bank conflicts is served; the stages behind it never pause.
+    The features of a point's slots are put together and wait in an output FIFO.
+
+    The parent keeps at most ``config.points_in_flight`` points between ``points`` and ``features``, which is the depth
+    of that FIFO, so it never overflows; and it writes tables and registers only while there are none.
+
+    Timing: one lookup a clock, plus ``conflict_clocks - 1`` for each lookup with conflicts. A point accepted by an
+    empty engine gives its features ``config.latency + n_slots - 1`` clocks later, without conflicts. ``ready`` and
+    ``valid`` come from registers.
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    n_slots : In, levels to look up, at least 1 while there are points
+    three_dims : In(1), low while a 3-dimensional build runs 2-dimensional grids
+    points : In(stream PointLayout)
+    features : Out(stream VectorLayout(levels_per_engine * n_features_per_level)), slots past ``n_slots`` are 0
+    held : Out(1), high in each clock lost to a bank conflict
+    register_en, register_slot, register_id, register_data : In, write a register of a level
+    table_en, table_bank, table_row, table_data : In, write a table row
+    """
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        self.config = config
+        width = config.levels_per_engine * config.n_features_per_level
+        super().__init__(
+            {
+                "n_slots": In(range(config.levels_per_engine + 1)),
+                "three_dims": In(1),
+                "points": In(stream.Signature(PointLayout(config.n_pos_dims))),
+                "features": Out(stream.Signature(VectorLayout(width, config.profile.value_bits))),
+                "held": Out(1),
+                "register_en": In(1),
+                "register_slot": In(range(config.levels_per_engine)),
+                "register_id": In(LEVEL_ADDRESS_SHIFT),
+                "register_data": In(DATA_BITS),
+                "table_en": In(1),
+                "table_bank": In(range(N_BANKS)),
+                "table_row": In(bank_row_bits(config)),
+                "table_data": In(table_word_bits(config)),
+            }
+        )
+        self._where = data.StructLayout({"slot": range(config.levels_per_engine), "last_slot": 1, "last": 1})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        advance = Signal()
+        issued = self._issue(m, advance)
+        index_stages = self._index(m, advance, issued)
+        result = self._look_up(m, advance, issued, index_stages)
+        self._collect(m, *result)
+        m.d.comb += self.held.eq(~advance)
+        return m
+
+    def _issue(self, m: Module, advance: Signal) -> dict[str, Value]:
+        """Point FIFO and the issue register: one lookup a clock."""
+        config = self.config
+        layout = PointLayout(config.n_pos_dims)
+        m.submodules.point_fifo = points = fifo.SyncFIFO(width=layout.size, depth=config.point_fifo_depth)
+        m.submodules.registers = registers = LevelRegisters(config)
+        head = data.View(layout, points.r_data)
+        slot = Signal(range(config.levels_per_engine))
+        last_slot = Signal()
+        valid = Signal()
+        position = Signal(layout["position"].shape)
+        where = Signal(self._where)
+        m.d.comb += [
+            points.w_data.eq(self.points.payload),
+            points.w_en.eq(self.points.valid),
+            self.points.ready.eq(points.w_rdy),
+            last_slot.eq(slot + 1 == self.n_slots),
+            points.r_en.eq(points.r_rdy & advance & last_slot),
+            registers.r_en.eq(advance),
+            registers.r_slot.eq(slot),
+            registers.w_en.eq(self.register_en),
+            registers.w_slot.eq(self.register_slot),
+            registers.w_register.eq(self.register_id),
+            registers.w_data.eq(self.register_data),
+        ]
+        with m.If(advance):
+            m.d.sync += [
+                valid.eq(points.r_rdy),
+                position.eq(head.position),
+                where.slot.eq(slot),
+                where.last_slot.eq(last_slot),
+                where.last.eq(head.last),
+            ]
+            with m.If(points.r_rdy):
+                m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
+        return {"valid": valid, "position": position, "where": where, "registers": registers.registers}
+
+    def _index(self, m: Module, advance: Signal, issued: dict[str, Value]) -> tuple[PosFract, BankSelect]:
+        """From position to bank and row of each corner."""
+        config = self.config
+        registers = issued["registers"]
+        m.submodules.pos_fract = pos_fract = PosFract(config)
+        m.submodules.corner_index = corner_index = CornerIndex(config)
+        m.submodules.bank_select = bank_select = BankSelect(config)
+        hash_layout = data.StructLayout(
+            {
+                "strides": data.ArrayLayout(unsigned(config.index_bits), config.n_pos_dims - 1),
+                "limit": config.index_bits,
+                "hashed": 1,
+            }
+        )
+        place_layout = data.StructLayout({"bank_bits": BankSelectorLayout(), "first_row": bank_row_bits(config)})
+        m.submodules.hash_delay = hashing = DelayLine(hash_layout, config.pos_fract_latency)
+        m.submodules.place_delay = place = DelayLine(
+            place_layout, config.pos_fract_latency + config.corner_index_latency
+        )
+        for stage in (pos_fract, corner_index, bank_select, hashing, place):
+            m.d.comb += stage.en.eq(advance)
+        m.d.comb += [
+            pos_fract.three_dims.eq(self.three_dims),
+            pos_fract.position.eq(issued["position"]),
+            pos_fract.scale.eq(registers.scale),
+            hashing.i.strides.eq(registers.strides),
+            hashing.i.limit.eq(registers.limit),
+            hashing.i.hashed.eq(registers.hashed),
+            corner_index.cell.eq(pos_fract.cell),
+            corner_index.strides.eq(hashing.o.strides),
+            corner_index.limit.eq(hashing.o.limit),
+            corner_index.hashed.eq(hashing.o.hashed),
+            place.i.bank_bits.eq(registers.bank_bits),
+            place.i.first_row.eq(registers.first_row),
+            bank_select.index.eq(corner_index.index),
+            bank_select.bank_bits.eq(place.o.bank_bits),
+            bank_select.first_row.eq(place.o.first_row),
+        ]
+        return pos_fract, bank_select
+
+    def _look_up(
+        self, m: Module, advance: Signal, issued: dict[str, Value], stages: tuple[PosFract, BankSelect]
+    ) -> tuple[Value, Value, Value]:
+        """From banks and rows to interpolated features; returns them, their place and valid."""
+        config = self.config
+        pos_fract, bank_select = stages
+        m.submodules.arbiter = arbiter = BankArbiter(config)
+        m.submodules.table = table = FeatureTable(config)
+        m.submodules.gather = gather = CornerGather(config)
+        m.submodules.interpolate = interpolate = Interpolate(config)
+
+        # What waits for the corners: before the arbiter in step with it, behind it clock by clock.
+        to_arbiter = config.front_latency - 2
+        in_arbiter = to_arbiter + 1
+        to_corners = config.bank_arbiter_latency - 1 + config.feature_table_latency + config.corner_gather_latency
+        fraction = data.ArrayLayout(unsigned(WEIGHT_FRACTION_BITS), config.n_pos_dims)
+        tag = data.StructLayout({"where": self._where, "shift": output_shift_bits()})
+        both = data.StructLayout({"fraction": fraction, "tag": tag})
+        finished = data.StructLayout({"where": self._where, "valid": 1})
+        m.submodules.valid_delay = valid = DelayLine(unsigned(1), to_arbiter)
+        m.submodules.tag_delay = tags = DelayLine(tag, in_arbiter)
+        m.submodules.fraction_delay = fractions = DelayLine(fraction, in_arbiter - config.pos_fract_latency)
+        m.submodules.corner_delay = waiting = DelayLine(both, to_corners)
+        m.submodules.served_delay = served = DelayLine(arbiter.served.shape(), config.feature_table_latency)
+        m.submodules.finished_delay = done = DelayLine(finished, config.interpolate_latency)
+        for line in (valid, tags, fractions):
+            m.d.comb += line.en.eq(advance)
+        for line in (waiting, served, done):
+            m.d.comb += line.en.eq(1)
+
+        m.d.comb += [
+            advance.eq(arbiter.advance),
+            valid.i.eq(issued["valid"]),
+            tags.i.where.eq(issued["where"]),
+            tags.i.shift.eq(issued["registers"].shift),
+            fractions.i.eq(pos_fract.fraction),
+            arbiter.valid.eq(valid.o),
+            arbiter.three_dims.eq(self.three_dims),
+            arbiter.bank.eq(bank_select.bank),
+            arbiter.row.eq(bank_select.row),
+            table.address.eq(arbiter.address),
+            table.w_en.eq(self.table_en),
+            table.w_bank.eq(self.table_bank),
+            table.w_row.eq(self.table_row),
+            table.w_data.eq(self.table_data),
+            served.i.eq(arbiter.served),
+            gather.served.eq(served.o),
+            gather.word.eq(table.word),
+            waiting.i.fraction.eq(fractions.o),
+            waiting.i.tag.eq(tags.o),
+            interpolate.corner.eq(gather.corner),
+            interpolate.fraction.eq(waiting.o.fraction),
+            interpolate.shift.eq(waiting.o.tag.shift),
+            done.i.where.eq(waiting.o.tag.where),
+            done.i.valid.eq(gather.valid),
+        ]
+        return interpolate.features, done.o.where, done.o.valid
+
+    def _collect(self, m: Module, features: Value, where: Value, valid: Value) -> None:
+        """Put a point's slots together; the output FIFO."""
+        config = self.config
+        width = table_word_bits(config)
+        vector = [Signal(width, name=f"vector_{slot}") for slot in range(config.levels_per_engine)]
+        last = Signal()
+        complete = Signal()
+        m.submodules.output_fifo = output = fifo.SyncFIFO(
+            width=self.features.payload.shape().size, depth=config.points_in_flight
+        )
+        m.d.sync += complete.eq(valid & where.last_slot)
+        with m.If(valid):
+            m.d.sync += last.eq(where.last)
+            for slot, word in enumerate(vector):
+                with m.If(where.slot == slot):
+                    m.d.sync += word.eq(features)
+                with m.Elif(where.slot == 0):
+                    m.d.sync += word.eq(0)
+        m.d.comb += [
+            output.w_en.eq(complete),
+            output.w_data.eq(Cat(*vector, last)),
+            self.features.valid.eq(output.r_rdy),
+            self.features.payload.eq(output.r_data),
+            output.r_en.eq(self.features.ready),
+        ]

@@ -1,0 +1,98 @@
+"""The registers that describe levels to a physical level engine."""
+
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.encoding_engine import EncodingEngineConfig
+from arch.encoding_image import FIRST_ROW_SHIFT, HASHED_SHIFT, LEVEL_ADDRESS_SHIFT, LevelRegister
+from arch.load import DATA_BITS
+from arch.number_format import LEVEL_SCALE
+from rtl.encoding.bank_select import BankSelectorLayout, bank_row_bits
+from rtl.encoding.interpolate import output_shift_bits
+
+__all__ = ["LevelLayoutRegisters", "LevelRegisters"]
+
+
+class LevelLayoutRegisters(data.StructLayout):
+    """All registers of one level, as the pipeline uses them."""
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        super().__init__(
+            {
+                "scale": LEVEL_SCALE.width,
+                "strides": data.ArrayLayout(unsigned(config.index_bits), config.n_pos_dims - 1),
+                "limit": config.index_bits,
+                "hashed": 1,
+                "bank_bits": BankSelectorLayout(),
+                "first_row": bank_row_bits(config),
+                "shift": output_shift_bits(),
+            }
+        )
+
+
+class LevelRegisters(wiring.Component):
+    """Small memories, one per register, with a row per level of this engine.
+
+    Timing: a read gives its registers one clock later and holds them while ``r_en`` is low; a write shows in reads
+    of the next clock.
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    r_en : In(1)
+    r_slot : In(levels_per_engine), local number of the level
+    registers : Out(LevelLayoutRegisters)
+    w_en : In(1)
+    w_slot : In(levels_per_engine)
+    w_register : In(3), ``arch.encoding_image.LevelRegister``; others are ignored
+    w_data : In(64)
+    """
+
+    def __init__(self, config: EncodingEngineConfig) -> None:
+        self.config = config
+        slot = range(config.levels_per_engine)
+        super().__init__(
+            {
+                "r_en": In(1),
+                "r_slot": In(slot),
+                "registers": Out(LevelLayoutRegisters(config)),
+                "w_en": In(1),
+                "w_slot": In(slot),
+                "w_register": In(LEVEL_ADDRESS_SHIFT),
+                "w_data": In(DATA_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        read = self.registers
+        fields = {
+            LevelRegister.SCALE: [(read.scale, 0)],
+            LevelRegister.WRAP: [(read.limit, 0), (read.hashed, HASHED_SHIFT)],
+            LevelRegister.PLACE: [(read.bank_bits.as_value(), 0), (read.first_row, FIRST_ROW_SHIFT)],
+            LevelRegister.SHIFT: [(read.shift, 0)],
+        }
+        for dim in range(1, self.config.n_pos_dims):
+            fields[LevelRegister(LevelRegister.STRIDE_1 + dim - 1)] = [(read.strides[dim - 1], 0)]
+        for register, parts in fields.items():
+            width = sum(len(part) for part, _ in parts)
+            m.submodules[register.name.lower()] = rows = memory.Memory(
+                shape=width, depth=self.config.levels_per_engine, init=[]
+            )
+            w_port, r_port = rows.write_port(), rows.read_port()
+            m.d.comb += [
+                w_port.en.eq(self.w_en & (self.w_register == register)),
+                w_port.addr.eq(self.w_slot),
+                r_port.en.eq(self.r_en),
+                r_port.addr.eq(self.r_slot),
+            ]
+            low = 0
+            for part, shift in parts:
+                m.d.comb += w_port.data[low : low + len(part)].eq(self.w_data[shift : shift + len(part)])
+                m.d.comb += part.eq(r_port.data[low : low + len(part)])
+                low += len(part)
+        return m
