@@ -1,15 +1,41 @@
 """The systolic MLP engine as hardware: its build-time parameters, and how a network is cut into its tiles."""
 
 from dataclasses import dataclass
+from math import gcd
 
 from arch.errors import InputError, check_integer, check_multiple
 from arch.mlp import MlpConfig
 from arch.number_format import IntegerProfile, integer_profile
 
-__all__ = ["ENGINE_ACTIVATIONS", "LayerTiles", "MlpEngineConfig", "layer_tiles"]
+__all__ = [
+    "ACCUMULATE_CYCLES",
+    "ENGINE_ACTIVATIONS",
+    "READ_CYCLES",
+    "REQUANTIZE_CYCLES",
+    "START_CYCLES",
+    "STREAM_CYCLES",
+    "LayerTiles",
+    "MlpEngineConfig",
+    "layer_tiles",
+]
 
 ENGINE_ACTIVATIONS = ("None", "ReLU")
 """Activations the engine computes."""
+
+READ_CYCLES = 2
+"""From an activation's address to the array's inputs: the memory, then the choice of the row tile."""
+
+ACCUMULATE_CYCLES = 1
+"""From the array's outputs to the partial sum."""
+
+REQUANTIZE_CYCLES = 6
+"""From the partial sum to the activation: ReLU, two half products, their sum, coarse shift, fine shift, rounding."""
+
+STREAM_CYCLES = 2
+"""From the activation to ``outputs.valid``: the write, then the read of the output buffer."""
+
+START_CYCLES = 2
+"""From the transfer that closes a nano-batch to the first address of its first pass, on an idle array."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +82,50 @@ class MlpEngineConfig:
     def macs(self) -> int:
         """Multiply-accumulates a clock."""
         return self.rows * self.cols
+
+    @property
+    def partial_sum_bits(self) -> int:
+        """Width of a sum of ``rows`` products; exact, so the array never overflows."""
+        return self.profile.value_bits + self.profile.weight_bits + (self.rows - 1).bit_length()
+
+    @property
+    def lane_values(self) -> int:
+        """Activations written together: what row tiles and column tiles have in common."""
+        return gcd(self.rows, self.cols)
+
+    @property
+    def n_lanes(self) -> int:
+        """Lanes of a vector of ``max_width`` activations."""
+        return self.max_width // self.lane_values
+
+    @property
+    def weight_rows(self) -> int:
+        """Rows of the weight memory, one for each row of each tile."""
+        return self.weight_tiles * self.rows
+
+    @property
+    def array_cycles(self) -> int:
+        """From the array's inputs to its outputs: ``rows + cols - 1`` hops, product and sum registers included."""
+        return self.rows + self.cols + 1
+
+    @property
+    def latency_cycles(self) -> int:
+        """From the address of a vector in the last pass to its ``outputs.valid``: ``rows + cols + 12``."""
+        return READ_CYCLES + self.array_cycles + ACCUMULATE_CYCLES + REQUANTIZE_CYCLES + STREAM_CYCLES
+
+    @property
+    def min_pass_cycles(self) -> int:
+        """Fewest clocks of a pass: ``rows + cols + 12``.
+
+        A pass reads what the pass before it wrote (``latency_cycles - 1``), the next tile's weights are loaded
+        behind the swap (``rows + cols + 2``), and an output buffer must be read empty one pass after it was filled
+        (``latency_cycles``); the longest counts. A nano-batch of at least so many vectors leaves no bubble.
+        """
+        return self.latency_cycles
+
+    def pass_cycles(self, n_vectors: int) -> int:
+        """Clocks of each pass over a nano-batch of ``n_vectors``."""
+        return max(n_vectors, self.min_pass_cycles)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,77 @@
+"""The memory of a nano-batch's activations, two banks deep."""
+
+from amaranth.hdl import Cat, Module, unsigned
+from amaranth.lib import data
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out, Signature
+
+from arch.mlp_engine import MlpEngineConfig
+
+__all__ = ["ActivationMemory", "ActivationMemorySignature"]
+
+
+class ActivationMemorySignature(Signature):
+    """Ports of an :class:`ActivationMemory`, seen from it.
+
+    Parameters
+    ----------
+    config : the engine
+    """
+
+    def __init__(self, config: MlpEngineConfig) -> None:
+        lanes = data.ArrayLayout(unsigned(config.lane_values * config.profile.value_bits), config.n_lanes)
+        index = range(config.nano_batch)
+        super().__init__(
+            {
+                "w_en": In(config.n_lanes),
+                "w_bank": In(1),
+                "w_index": In(index),
+                "w_data": In(lanes),
+                "r_en": In(1),
+                "r_bank": In(1),
+                "r_index": In(index),
+                "r_data": Out(lanes),
+            }
+        )
+
+
+class ActivationMemory(Component):
+    """Two banks of ``nano_batch`` vectors of ``max_width`` values, written by lanes and read whole.
+
+    A lane is ``gcd(rows, cols)`` values, so that row tiles and column tiles are both whole lanes.
+
+    *Timing*: ``r_data`` one clock after ``r_en`` and held until the next; a read in the clock of a write to the same
+    place gives the old vector. Initiation interval 1.
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    w_en : In, one bit a lane
+    w_bank, w_index, w_data : In, where, and the vector as lanes
+    r_en, r_bank, r_index : In
+    r_data : Out, the vector as lanes
+    """
+
+    def __init__(self, config: MlpEngineConfig) -> None:
+        self.config = config
+        super().__init__(ActivationMemorySignature(config))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bank_rows = 1 << len(self.w_index)  # the bank is the top address bit, so no adder stands before the memory
+        depth = bank_rows + self.config.nano_batch
+        m.submodules.memory = memory = Memory(shape=self.w_data.shape(), depth=depth, init=[])
+        write = memory.write_port(granularity=1)
+        read = memory.read_port()
+        m.d.comb += [
+            write.en.eq(self.w_en),
+            write.addr.eq(Cat(self.w_index, self.w_bank)),
+            write.data.eq(self.w_data),
+            read.en.eq(self.r_en),
+            read.addr.eq(Cat(self.r_index, self.r_bank)),
+            self.r_data.eq(read.data),
+        ]
+        return m

@@ -1,0 +1,76 @@
+"""One row of processing elements."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib.wiring import Component, In, Out
+
+from arch.mlp_engine import MlpEngineConfig
+
+__all__ = ["ArrayRow"]
+
+
+class ArrayRow(Component):
+    """``cols`` weight-stationary processing elements that share one activation, handed from column to column.
+
+    Element c multiplies the activation with its active weight and adds what comes from the row above. Its other
+    weight, the shadow, is written with ``w_en``; it becomes active when ``swap`` passes with an activation, and
+    that activation is the first to see it.
+
+    *Timing*: an activation at ``a`` in clock t is in element c's activation register in t + c + 1, in its product
+    register in t + c + 2, and in ``partial_o[c]`` in t + c + 3, together with ``partial_i[c]`` of clock t + c + 2.
+    Initiation interval 1, no stall. Registers on both sides of the multiplier, as DSP blocks want them.
+
+    *Numerics*: signed products and sums, exact at ``config.partial_sum_bits``.
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    a : In(signed(value_bits)), the row's activation
+    swap : In(1), with the first activation of a pass
+    w_en, w_data : In, writes all shadow weights of the row
+    partial_i, partial_o : sums from the row above and to the row below, one a column
+    """
+
+    def __init__(self, config: MlpEngineConfig) -> None:
+        self.config = config
+        profile, cols = config.profile, config.cols
+        partial = signed(config.partial_sum_bits)
+        super().__init__(
+            {
+                "a": In(signed(profile.value_bits)),
+                "swap": In(1),
+                "w_en": In(1),
+                "w_data": In(signed(profile.weight_bits)).array(cols),
+                "partial_i": In(partial).array(cols),
+                "partial_o": Out(partial).array(cols),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        profile, cols = self.config.profile, self.config.cols
+        value, weight = signed(profile.value_bits), signed(profile.weight_bits)
+        activation = self.a
+        swap = Signal(cols)  # bit c: the swap enters element c
+        m.d.comb += swap[0].eq(self.swap)
+        passed = Signal(cols)
+        m.d.sync += passed.eq(swap)
+        m.d.comb += swap[1:].eq(passed)
+        for c in range(cols):
+            a = Signal(value, name=f"a_{c}")
+            shadow = Signal(weight, name=f"shadow_{c}")
+            active = Signal(weight, name=f"active_{c}")
+            product = Signal(signed(profile.value_bits + profile.weight_bits), name=f"product_{c}")
+            m.d.sync += [
+                a.eq(activation),
+                product.eq(a * active),
+                self.partial_o[c].eq(self.partial_i[c] + product),
+            ]
+            with m.If(swap[c]):
+                m.d.sync += active.eq(shadow)
+            with m.If(self.w_en):
+                m.d.sync += shadow.eq(self.w_data[c])
+            activation = a
+        return m

@@ -1,0 +1,183 @@
+"""The systolic MLP engine: vectors in, a whole network, vectors out."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from arch.load import LoadTarget
+from arch.mlp_engine import READ_CYCLES, REQUANTIZE_CYCLES, MlpEngineConfig
+from rtl.mlp.accumulator import Accumulator
+from rtl.mlp.activation_memory import ActivationMemory
+from rtl.mlp.delay_line import DelayLine
+from rtl.mlp.input_buffer import InputBuffer
+from rtl.mlp.layer_program import LayerProgram
+from rtl.mlp.layer_sequencer import LayerSequencer
+from rtl.mlp.output_buffer import OutputBuffer
+from rtl.mlp.requantize import Requantize
+from rtl.mlp.systolic_array import SystolicArray
+from rtl.mlp.weight_memory import WeightMemory
+from rtl.mlp.write_back import WriteBack
+from rtl.streams import LoadLayout, VectorLayout
+
+__all__ = ["MlpEngine"]
+
+
+class MlpEngine(Component):
+    """Run every vector of a stream through the loaded network, in order.
+
+    Vectors gather into nano-batches (``nano_batch`` of them, or fewer up to a ``last``); a nano-batch passes the
+    array once for each tile of each layer; its results leave while the next one computes. ``last`` leaves with the
+    result of its vector. Elements of an input past the network's inputs are ignored; elements of an output past its
+    last column tile are 0, as are those past its outputs inside that tile (their weights are 0).
+
+    *Timing*: a nano-batch of n vectors takes ``passes * config.pass_cycles(n)`` clocks of the array, with nothing in
+    between while inputs and outputs keep up. From the transfer of its last input to the transfer of its first output
+    on an idle engine: ``START_CYCLES + (passes - 1) * config.pass_cycles(n) + config.latency_cycles``.
+    ``sim.engine.mlp`` predicts every transfer.
+
+    *Loading*: ``load.ready`` is low from the first vector taken until the last result has left; ``inputs.ready`` is
+    low while no network is loaded and for ``rows + 2`` clocks behind a load word. Words for other targets are taken
+    and change nothing.
+
+    *Numerics*: docs/numerics.md, "Networks".
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    load : In(stream of LoadLayout), ``arch.mlp_image``
+    inputs, outputs : In, Out(stream of VectorLayout(max_width, value_bits))
+    """
+
+    def __init__(self, config: MlpEngineConfig) -> None:
+        self.config = config
+        vectors = stream.Signature(VectorLayout(config.max_width, config.profile.value_bits))
+        super().__init__({"load": In(stream.Signature(LoadLayout())), "inputs": In(vectors), "outputs": Out(vectors)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        m.submodules.program = program = LayerProgram(config)
+        m.submodules.sequencer = sequencer = LayerSequencer(config)
+        m.submodules.weights = weights = WeightMemory(config)
+        m.submodules.input_buffer = inputs = InputBuffer(config)
+        m.submodules.activations = activations = ActivationMemory(config)
+        m.submodules.array = array = SystolicArray(config)
+        m.submodules.output_buffer = outputs = OutputBuffer(config)
+
+        load_en = self.load.valid & self.load.ready
+        connect(m, flipped(self.inputs), inputs.i)
+        connect(m, outputs.o, flipped(self.outputs))
+        m.d.comb += [
+            self.load.ready.eq(sequencer.idle & inputs.empty & outputs.empty),
+            inputs.enable.eq(sequencer.primed & ~load_en),
+            program.load_en.eq(load_en),
+            program.load.eq(self.load.payload),
+            weights.w_en.eq(load_en & (self.load.payload.target == LoadTarget.WEIGHT)),
+            weights.w_addr.eq(self.load.payload.address),
+            weights.w_data.eq(self.load.payload.data),
+            sequencer.flush.eq(load_en),
+            sequencer.n_layers.eq(program.n_layers),
+            program.layer.eq(sequencer.layer),
+            sequencer.entry.eq(program.o),
+            sequencer.batch_full.eq(inputs.full),
+            sequencer.batch_n.eq(inputs.n),
+            sequencer.batch_last.eq(inputs.last),
+            sequencer.batch_bank.eq(inputs.bank),
+            inputs.release.eq(sequencer.release_input),
+            sequencer.output_free.eq(outputs.free),
+            sequencer.output_bank.eq(outputs.bank),
+            outputs.take.eq(sequencer.take_output),
+            weights.r_en.eq(sequencer.w_en),
+            weights.r_addr.eq(sequencer.w_addr),
+            weights.i_row.eq(sequencer.w_row),
+            array.w_en.eq(weights.r_valid),
+            array.w_row.eq(weights.r_row),
+        ]
+        m.d.comb += [array.w_data[c].eq(weights.r_data[c]) for c in range(config.cols)]
+        self._read(m, sequencer, inputs, activations, array)
+        self._write(m, sequencer, array, activations, outputs)
+        return m
+
+    def _read(
+        self,
+        m: Module,
+        sequencer: LayerSequencer,
+        inputs: InputBuffer,
+        activations: ActivationMemory,
+        array: SystolicArray,
+    ) -> None:
+        """From the sequencer's address to the array's inputs, ``READ_CYCLES``."""
+        config, current = self.config, sequencer.current
+        m.submodules.swap = swap = DelayLine(1, READ_CYCLES)
+        m.d.comb += [
+            swap.i.eq(sequencer.r_first),
+            array.swap.eq(swap.o),
+            inputs.r_en.eq(sequencer.r_en & current.from_input),
+            inputs.r_bank.eq(current.input_bank),
+            inputs.r_index.eq(sequencer.r_index),
+            activations.r_en.eq(sequencer.r_en & ~current.from_input),
+            activations.r_bank.eq(~current.bank),
+            activations.r_index.eq(sequencer.r_index),
+        ]
+        valid, from_input, row_tile = Signal(), Signal(), Signal.like(current.row_tile)
+        m.d.sync += [valid.eq(sequencer.r_en), from_input.eq(current.from_input), row_tile.eq(current.row_tile)]
+        bits = config.profile.value_bits
+        vector, tile = Signal(config.max_width * bits), Signal(config.rows * bits)
+        m.d.comb += [
+            vector.eq(Mux(from_input, inputs.r_data.as_value(), activations.r_data.as_value())),
+            tile.eq(vector.word_select(row_tile, len(tile))),
+        ]
+        with m.If(valid):
+            m.d.sync += [array.a[r].eq(tile.word_select(r, bits)) for r in range(config.rows)]
+
+    def _write(
+        self,
+        m: Module,
+        sequencer: LayerSequencer,
+        array: SystolicArray,
+        activations: ActivationMemory,
+        outputs: OutputBuffer,
+    ) -> None:
+        """From the array's outputs into the memories. Each stage copies what it needs of ``current`` in its time."""
+        config, current = self.config, sequencer.current
+        m.submodules.accumulator = accumulator = Accumulator(config)
+        m.submodules.requantize = requantize = Requantize(config)
+        m.submodules.write_back = write_back = WriteBack(config)
+        arrives = READ_CYCLES + config.array_cycles - 1
+        m.submodules.valid = valid = DelayLine(1, arrives)
+        m.submodules.first = first = DelayLine(1, arrives)
+        m.submodules.written = written = DelayLine(1, REQUANTIZE_CYCLES - 1)
+        first_sum = Signal()
+        m.d.sync += first_sum.eq(first.o)
+        with m.If(first_sum):
+            m.d.sync += [getattr(requantize, name).eq(current[name]) for name in ("multiplier", "shift", "relu")]
+        m.d.comb += [
+            valid.i.eq(sequencer.r_en),
+            first.i.eq(sequencer.r_first),
+            accumulator.valid.eq(valid.o),
+            accumulator.first.eq(first.o),
+            accumulator.starts_sum.eq(current.starts_sum),
+            accumulator.ends_sum.eq(current.ends_sum),
+            requantize.valid.eq(accumulator.o_valid),
+            written.i.eq(accumulator.o_first),
+            write_back.first.eq(written.o),
+            write_back.current.eq(current),
+            write_back.valid.eq(requantize.o_valid),
+            activations.w_en.eq(write_back.activation_en),
+            activations.w_bank.eq(write_back.written.bank),
+            outputs.w_en.eq(write_back.output_en),
+            outputs.w_bank.eq(write_back.written.output_bank),
+            outputs.opens.eq(write_back.opens),
+        ]
+        m.d.comb += [getattr(outputs, name).eq(write_back.written[name]) for name in ("n", "last", "col_tile")]
+        for memory in (activations, outputs):
+            m.d.comb += [memory.w_index.eq(write_back.w_index), memory.w_data.eq(write_back.w_data)]
+        for c in range(config.cols):
+            m.d.comb += [
+                accumulator.i[c].eq(array.o[c]),
+                requantize.i[c].eq(accumulator.o[c]),
+                write_back.i[c].eq(requantize.o[c]),
+            ]
