@@ -1,0 +1,97 @@
+"""What is between the choice for a unit and the end of its work."""
+
+from amaranth.hdl import Elaboratable, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.descriptor import COUNT_BITS
+from arch.scheduler import SchedulerConfig
+from rtl.scheduler.signature import Completion, issue_layout, pick_layout
+
+__all__ = ["IssueSlot"]
+
+
+class IssueSlot(wiring.Component):
+    """Keep one unit's nano-operation from choice to release: chosen, granted, offered, in flight, complete, released.
+
+    While the slot is free it takes the choice of every clock anew, so that the best one is asked for. Once granted, the
+    choice stands until its completion has been applied.
+
+    Timing
+    ------
+    A choice is asked for in the clock after; ``issue.valid`` rises in the clock of the grant (latency 0) and holds
+    until ``issue.ready``. A completion counts from the clock after the handshake on.
+
+    Parameters
+    ----------
+    config : the scheduler unit
+
+    Members
+    -------
+    clear : In(1), becomes free and chooses nothing
+    choice_valid, choice : In, the best nano-operation for this unit in this clock
+    base : In(16), the older iteration in flight
+    request : Out(1), a nano-operation is chosen and asks for its shares
+    pick : Out(pick), the one chosen or in flight
+    grant : In(1), its shares are taken; only with ``request``
+    issue : Out(stream), descriptor and iteration for the unit
+    complete : In(completion) from the unit
+    started : Out(1), the handshake
+    completed : Out(1), a completion of what is in flight
+    unexpected : Out(1), any other completion
+    released : In(1), the completion has been applied
+    """
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "clear": In(1),
+                "choice_valid": In(1),
+                "choice": In(pick_layout(config)),
+                "base": In(COUNT_BITS),
+                "request": Out(1),
+                "pick": Out(pick_layout(config)),
+                "grant": In(1),
+                "issue": Out(stream.Signature(issue_layout(config))),
+                "complete": In(Completion(config)),
+                "started": Out(1),
+                "completed": Out(1),
+                "unexpected": Out(1),
+                "released": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        busy = Signal()
+        offered = Signal()
+        in_flight = Signal()
+        free = Signal()
+        m.d.comb += [
+            free.eq(~busy & ~self.grant),
+            self.issue.valid.eq(self.grant | offered),
+            self.issue.payload.index.eq(self.pick.index),
+            # parity tells the iteration, since two are in flight at most
+            self.issue.payload.iteration.eq(self.base + (self.pick.parity ^ self.base[0])),
+            self.started.eq(self.issue.valid & self.issue.ready),
+            self.completed.eq(self.complete.valid & in_flight & (self.complete.index == self.pick.index)),
+            self.unexpected.eq(self.complete.valid & ~self.completed),
+        ]
+        m.d.sync += [
+            self.request.eq(self.choice_valid & free),
+            offered.eq(self.issue.valid & ~self.issue.ready),
+        ]
+        with m.If(free):
+            m.d.sync += self.pick.eq(self.choice)
+        with m.If(self.grant):
+            m.d.sync += busy.eq(1)
+        with m.Elif(self.released):
+            m.d.sync += busy.eq(0)
+        with m.If(self.started):
+            m.d.sync += in_flight.eq(1)
+        with m.Elif(self.completed):
+            m.d.sync += in_flight.eq(0)
+        with m.If(self.clear):
+            m.d.sync += [self.request.eq(0), busy.eq(0), offered.eq(0), in_flight.eq(0)]
+        return m
