@@ -19,6 +19,8 @@ class TimelineEntry(Protocol):
     nano_operation, operation, unit : names
     layer : iteration of the loop body
     start_us, end_us : when it held its unit, in microseconds
+    shares : credits held meanwhile, by pool
+    waited_for : what let it go last
     """
 
     nano_operation: str
@@ -27,6 +29,8 @@ class TimelineEntry(Protocol):
     layer: int
     start_us: float
     end_us: float
+    shares: Mapping[str, int]
+    waited_for: str
 
 
 def perfetto_trace(timelines: Mapping[str, Sequence[TimelineEntry]]) -> str:
@@ -47,7 +51,7 @@ def perfetto_trace(timelines: Mapping[str, Sequence[TimelineEntry]]) -> str:
                 "tid": threads[entry.unit],
                 "ts": entry.start_us,
                 "dur": entry.end_us - entry.start_us,
-                "args": {"layer": entry.layer, "operation": entry.operation},
+                "args": {"layer": entry.layer, "shares": dict(entry.shares), "waited_for": entry.waited_for},
             }
             for entry in entries
         ]

@@ -1,17 +1,19 @@
 """Traces are what the Chrome trace event format asks for."""
 
 import json
-from types import SimpleNamespace
 
 from report.perfetto import perfetto_trace
+from sim.machine.timeline import TimelineEntry
 
-ENTRIES = [
-    SimpleNamespace(nano_operation="KQV.0", operation="KQV", unit="gemm", layer=0, start_us=0.0, end_us=4.5),
-    SimpleNamespace(
-        nano_operation="Attn.0", operation="DecodeAttention", unit="gemv", layer=0, start_us=4.5, end_us=9.0
-    ),
-    SimpleNamespace(nano_operation="KQV.0", operation="KQV", unit="gemm", layer=1, start_us=9.0, end_us=13.5),
-]
+
+def entry(name: str, unit: str, layer: int, start_us: float) -> TimelineEntry:
+    return TimelineEntry(
+        nano_operation=f"{name}0", operation=name, unit=unit, layer=layer, start_us=start_us, end_us=start_us + 4.5,
+        shares={"share": 40}, waited_for="unit",
+    )  # fmt: skip
+
+
+ENTRIES = [entry("KQV", "gemm", 0, 0.0), entry("DecodeAttention", "gemv", 0, 4.5), entry("KQV", "gemm", 1, 9.0)]
 
 
 def test_one_process_a_timeline_and_one_thread_a_unit():
@@ -23,7 +25,8 @@ def test_one_process_a_timeline_and_one_thread_a_unit():
 def test_complete_events_carry_times_in_microseconds():
     events = [e for e in json.loads(perfetto_trace({"run": ENTRIES}))["traceEvents"] if e["ph"] == "X"]
     assert [(e["name"], e["cat"], e["tid"], e["ts"], e["dur"], e["args"]["layer"]) for e in events] == [
-        ("KQV.0", "KQV", 1, 0.0, 4.5, 0),
-        ("Attn.0", "DecodeAttention", 2, 4.5, 4.5, 0),
-        ("KQV.0", "KQV", 1, 9.0, 4.5, 1),
+        ("KQV0", "KQV", 1, 0.0, 4.5, 0),
+        ("DecodeAttention0", "DecodeAttention", 2, 4.5, 4.5, 0),
+        ("KQV0", "KQV", 1, 9.0, 4.5, 1),
     ]
+    assert events[0]["args"] == {"layer": 0, "shares": {"share": 40}, "waited_for": "unit"}

@@ -1,23 +1,10 @@
 """Plots are well-formed SVG and show what they were given."""
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
 from report.plots import frame_rates, frame_speedups, schedule, token_throughput
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A nano-operation that ran."""
-
-    nano_operation: str
-    operation: str
-    unit: str
-    layer: int
-    start_us: float
-    end_us: float
-
+from sim.machine.timeline import TimelineEntry
 
 FRAMES = [
     SimpleNamespace(
@@ -67,10 +54,16 @@ def test_token_throughput_labels_the_share_of_the_optimum():
 
 def test_schedule_draws_the_chosen_layers_only():
     entries = [
-        Entry("KQV0", "KQV", "gemm", 0, 0.0, 4.0),
-        Entry("Attn0", "DecodeAttention", "gemv", 0, 4.0, 10.0),
-        Entry("Net1", "AllReduce", "network", 1, 10.0, 12.0),
-    ]
+        TimelineEntry(
+            nano_operation=f"{operation}0", operation=operation, unit=unit, layer=layer, start_us=start, end_us=end,
+            shares={}, waited_for="unit",
+        )
+        for operation, unit, layer, start, end in (
+            ("KQV", "gemm", 0, 0.0, 4.0),
+            ("DecodeAttention", "gemv", 0, 4.0, 10.0),
+            ("AllReduce", "network", 1, 10.0, 12.0),
+        )
+    ]  # fmt: skip
     both = texts(schedule({"overlapped": entries, "sequential": entries}))
     first = texts(schedule({"overlapped": entries}, layers=[0]))
     assert "network" in both and "12.0 us" in both

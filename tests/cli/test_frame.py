@@ -1,0 +1,63 @@
+"""``ngpc frame`` from outside: its JSON, its tables, its refusals."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cli.main import main
+
+ROW_KEYS = {
+    "app", "encoding", "resolution", "n_nfp", "gpu", "mode", "frame_ms", "fps", "speedup", "limiter", "source",
+}  # fmt: skip
+
+
+def run(arguments: list[str]) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    return end.value.code
+
+
+def test_json_has_the_stable_keys(capsys):
+    assert run(["frame", "--app", "gia,nvr", "--resolution", "fhd", "--n-nfp", "8,64", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert len(result["rows"]) == 2 * (1 + 2 * 2)
+    for row in result["rows"]:
+        assert set(row) >= ROW_KEYS
+        assert row["source"] in ("rtl", "cycle_model", "calibrated", "published")
+        assert row["frame_ms"] > 0 and row["speedup"] > 0
+    assert result["assumptions"]
+
+
+def test_tables_show_the_origin_of_each_row_and_the_assumptions(capsys):
+    assert run(["frame", "--resolution", "fhd", "--n-nfp", "64"]) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("cycle_model", "published", "39.04", "R-high", "9.94"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--app", "mesh"], "ngpc: app must be one of nerf, nsdf, gia, nvr, not 'mesh'\n"),
+        (["--n-nfp", "8,many"], "ngpc: n_nfp must be whole numbers separated by commas, not '8,many'\n"),
+        (["--gpu", "none"], "ngpc: gpu preset must be one of rtx3090, not 'none'\n"),
+    ],
+)
+def test_bad_input_is_one_sentence_on_stderr_and_exit_code_2(arguments, sentence, capsys):
+    assert run(["frame", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", sentence)
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["frame", "--nonsense"], ["frame", "--app"]])
+def test_a_usage_error_is_exit_code_2(arguments, capsys):
+    assert run(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and "Error:" in shown.err
+
+
+def test_a_closed_pipe_is_no_traceback():
+    command = f"{sys.executable} -m cli.main frame --json | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.stderr) == ("{", "")
