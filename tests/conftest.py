@@ -52,7 +52,8 @@ def cocotb_run(request: pytest.FixtureRequest, seed: int) -> Callable[..., None]
                 sources=[source],
                 hdl_toplevel=name,
                 build_dir=folder,
-                build_args=["-Wno-fatal", "-O3", "-CFLAGS", "-O1", "-Wno-WIDTH"],
+                # One C++ file: with several, the wheel's makefile asks for precompiled headers that g++ does not take.
+                build_args=["-Wno-fatal", "-O3", "-CFLAGS", "-O1", "-Wno-WIDTH", "--output-split", "0"],
                 timescale=("1ns", "1ps"),
                 waves=waves,
                 always=False,
