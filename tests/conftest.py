@@ -61,22 +61,21 @@ def cocotb_run(request: pytest.FixtureRequest, seed: int) -> Callable[..., None]
         test = request.node.name
         results = folder / "results" / hashlib.sha256(f"{request.node.nodeid}{environment}".encode()).hexdigest()[:12]
         results.mkdir(parents=True, exist_ok=True)
-        extra = {
-            "NGPC_SEED": str(seed),
-            "PYTHONPATH": f"{bench.parent}{os.pathsep}{ROOT}",
-            **(environment or {}),
-        }
-        runner.test(
-            hdl_toplevel=name,
-            test_module=bench.stem,
-            build_dir=folder,
-            test_dir=results,
-            results_xml=str(results / "results.xml"),
-            extra_env=extra,
-            waves=waves,
-            log_file=str(results / "log.txt"),
-            seed=seed,
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            # The runner hands this process's own search path to the simulator, and nothing else.
+            patch.syspath_prepend(str(ROOT))
+            patch.syspath_prepend(str(bench.parent))
+            runner.test(
+                hdl_toplevel=name,
+                test_module=bench.stem,
+                build_dir=folder,
+                test_dir=results,
+                results_xml=str(results / "results.xml"),
+                extra_env={"NGPC_SEED": str(seed), **(environment or {})},
+                waves=waves,
+                log_file=str(results / "log.txt"),
+                seed=seed,
+            )
         assert (results / "results.xml").is_file(), f"{test} left no results"
 
     return run
