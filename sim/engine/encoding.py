@@ -1,0 +1,242 @@
+"""Exact cycle model of the grid encoding engine: the clock of every transfer of ``rtl.encoding.GridEncoding``.
+
+The engine is a chain of in-order queues, so a point's clocks follow from those of the points before it alone:
+
+* a point is accepted once it is offered, a clock after the one before it, a clock after the transfer of the features
+  ``points_in_flight`` points earlier, and a clock after every engine in use issued the last lookup of the point
+  ``point_fifo_depth`` points earlier;
+* an engine issues one lookup in each clock in which its front moves; the front pauses ``conflict_clocks - 1`` clocks
+  when a lookup reaches the arbiter, ``front_latency`` moves after its issue;
+* features are transferred ``back_latency`` clocks after the arbiter's last clock of the slowest engine's last lookup,
+  a clock after the features before, and once they are wanted.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from arch.encoding_engine import PORTS_PER_BANK, EncodingEngineConfig
+from arch.encoding_image import check_runnable, level_scale_raw
+from arch.errors import InputError
+from arch.grid import GridConfig
+from arch.number_format import COORDINATE
+
+__all__ = ["EncodingClock", "EncodingTiming", "encoding_cycles"]
+
+_COUNT_BITS = 4
+_PENDING = 32
+"""Ring of lookups with conflicts between issue and arbiter; holds more than ``front_latency`` of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodingTiming:
+    """Clocks of a run.
+
+    Parameters
+    ----------
+    accepted : (points,) int64, clock of each transfer on ``points``
+    features : (points,) int64, clock of each transfer on ``features``
+    held : (level_parallel,) int64, clocks each physical engine lost to bank conflicts
+    """
+
+    accepted: np.ndarray
+    features: np.ndarray
+    held: np.ndarray
+
+    @property
+    def cycles(self) -> int:
+        """Clocks from the first accepted point to the last features, both included."""
+        return int(self.features[-1] - self.accepted[0]) + 1 if len(self.features) else 0
+
+
+def encoding_cycles(
+    grid: GridConfig,
+    engine: EncodingEngineConfig,
+    coordinates_raw: np.ndarray,
+    *,
+    offered: np.ndarray | None = None,
+    wanted: np.ndarray | None = None,
+) -> EncodingTiming:
+    """Clocks of a run that starts with an empty engine; see :meth:`EncodingClock.run`."""
+    return EncodingClock(grid, engine).run(coordinates_raw, offered=offered, wanted=wanted)
+
+
+class EncodingClock:
+    """The engine's clock, for runs given in pieces.
+
+    The clocks of a piece do not depend on later pieces, so a consumer whose readiness follows from earlier features
+    (a nano-batch buffer) is modelled exactly by calling :meth:`run` piece by piece.
+
+    Parameters
+    ----------
+    grid : the grid that is loaded
+    engine : the engine
+    """
+
+    def __init__(self, grid: GridConfig, engine: EncodingEngineConfig) -> None:
+        layouts = check_runnable(grid, engine)
+        self.grid = grid
+        self.engine = engine
+        self._latencies = np.array([engine.front_latency, engine.back_latency], dtype=np.int64)
+        self._levels = np.zeros((grid.n_levels, 9), dtype=np.uint64)
+        for row, layout in zip(self._levels, layouts, strict=True):
+            level = layout.level
+            strides = (*level.strides, 0)[:3]
+            scale = level_scale_raw(level.scale)
+            row[:] = (scale, *strides[1:], level.entries, level.hashed, *layout.bank_bits, layout.engine)
+        parallel = engine.level_parallel
+        never = -(1 << 60)
+        self._accepted = np.array([never], dtype=np.int64)
+        self._features = np.full(engine.points_in_flight, never, dtype=np.int64)
+        self._popped = np.full((parallel, engine.point_fifo_depth), never, dtype=np.int64)
+        # Per engine: last move used, pauses before it, all pauses so far, ring of pauses to come
+        self._front = np.zeros((parallel, 5), dtype=np.int64)
+        self._front[:, 0] = never
+        self._pending = np.zeros((parallel, _PENDING, 2), dtype=np.int64)
+        self._count = np.zeros(1, dtype=np.int64)
+
+    def run(
+        self, coordinates_raw: np.ndarray, *, offered: np.ndarray | None = None, wanted: np.ndarray | None = None
+    ) -> EncodingTiming:
+        """Clocks of the next points.
+
+        Parameters
+        ----------
+        coordinates_raw : (points, n_pos_dims) raw coordinates, 0 .. 2**23
+        offered : (points,) clock from which the source offers each point once those before it are accepted; 0 for
+            all if left out (an always-valid source)
+        wanted : (points,) clock from which the sink is ready for each feature vector once those before it are
+            transferred; always if left out
+
+        Returns
+        -------
+        clocks on the time base of ``offered``; with the default the first point of a fresh engine is accepted in
+        clock 0
+        """
+        coordinates_raw = np.asarray(coordinates_raw)
+        if coordinates_raw.ndim != 2 or coordinates_raw.shape[1] != self.grid.n_pos_dims:
+            raise InputError(
+                f"shape of coordinates_raw must be (points, {self.grid.n_pos_dims}), not {coordinates_raw.shape}"
+            )
+        points = len(coordinates_raw)
+        if points and (coordinates_raw.min() < 0 or coordinates_raw.max() > 1 << COORDINATE.fraction_bits):
+            raise InputError(
+                f"raw coordinates must be from 0 to 2^{COORDINATE.fraction_bits}, "
+                f"not from {coordinates_raw.min()} to {coordinates_raw.max()}"
+            )
+        offered = np.zeros(points, dtype=np.int64) if offered is None else np.asarray(offered, dtype=np.int64)
+        wanted = np.zeros(points, dtype=np.int64) if wanted is None else np.asarray(wanted, dtype=np.int64)
+        for name, clocks in (("offered", offered), ("wanted", wanted)):
+            if clocks.shape != (points,):
+                raise InputError(f"shape of {name} must be {(points,)}, not {clocks.shape}")
+        accepted = np.empty(points, dtype=np.int64)
+        features = np.empty(points, dtype=np.int64)
+        held = self._front[:, 2].copy()
+        _run(
+            np.ascontiguousarray(coordinates_raw, dtype=np.uint64),
+            offered,
+            wanted,
+            self._levels,
+            self._latencies,
+            self._accepted,
+            self._features,
+            self._popped,
+            self._front,
+            self._pending,
+            self._count,
+            accepted,
+            features,
+        )
+        return EncodingTiming(accepted=accepted, features=features, held=self._front[:, 2] - held)
+
+
+@numba.njit(cache=True)
+def _lookup_clocks(point, level):
+    """Clocks of the arbiter for one point at one level: the fullest bank's corners over its ports."""
+    dims = point.shape[0]
+    shift = np.uint64(33)
+    half_cell = np.uint64(1) << np.uint64(32)
+    one = np.uint64(1)
+    scale, entries, hashed = level[0], level[3], level[4]
+    word = np.uint64(0xFFFFFFFF)
+    x = (point[0] * scale + half_cell) >> shift
+    y = ((point[1] * scale + half_cell) >> shift) * level[1]
+    z = np.uint64(0)
+    if dims == 3:
+        z = ((point[2] * scale + half_cell) >> shift) * level[2]
+    counts = np.uint64(0)
+    fullest = np.uint64(0)
+    for corner in range(1 << dims):
+        cx = x + np.uint64(corner & 1)
+        cy = y + level[1] * np.uint64((corner >> 1) & 1)
+        cz = z + level[2] * np.uint64((corner >> 2) & 1)
+        if hashed != 0:
+            index = ((cx ^ cy ^ cz) & word) & (entries - one)
+        else:
+            index = cx + cy + cz
+            if index >= entries:
+                index -= entries
+        bank = (index >> level[5] & one) | (index >> level[6] & one) << one | (index >> level[7] & one) << np.uint64(2)
+        place = bank * np.uint64(_COUNT_BITS)
+        counts += one << place
+        count = counts >> place & np.uint64(15)
+        fullest = max(fullest, count)
+    return np.int64(fullest + np.uint64(PORTS_PER_BANK - 1)) // PORTS_PER_BANK
+
+
+@numba.njit(cache=True)
+def _issue(front, pending, ready, clocks, latency):
+    """Issue one lookup of ``clocks`` arbiter clocks from clock ``ready`` on; its last clock in the arbiter, and its own.
+
+    ``front`` holds the last move, the pauses before it, all pauses, and the ring of pauses to come. Move n of the
+    front happens in clock ``n + pauses before it``.
+    """
+    move, paused, head = front[0] + 1, front[1], front[3]
+    while True:
+        while head != front[4] and pending[head % _PENDING, 0] <= move:
+            paused += pending[head % _PENDING, 1]
+            head += 1
+        if move + paused >= ready:
+            break
+        wanted = ready - paused
+        if head != front[4] and pending[head % _PENDING, 0] < wanted:
+            wanted = pending[head % _PENDING, 0]
+        move = wanted
+    front[0], front[1], front[3] = move, paused, head
+    if clocks > 1:
+        pending[front[4] % _PENDING, 0] = move + latency
+        pending[front[4] % _PENDING, 1] = clocks - 1
+        front[4] += 1
+        front[2] += clocks - 1
+    return move + latency + front[2], move + paused
+
+
+@numba.njit(cache=True)
+def _run(
+    points, offered, wanted, levels, latencies, last_accepted, last_features, popped, front, pending, count,
+    accepted, features,
+):  # fmt: skip
+    in_flight, fifo_depth, parallel = last_features.shape[0], popped.shape[1], popped.shape[0]
+    n_levels = levels.shape[0]
+    for number in range(points.shape[0]):
+        index = count[0]
+        clock = max(offered[number], last_accepted[0] + 1, last_features[index % in_flight] + 1)
+        used = min(parallel, n_levels)
+        for engine in range(used):
+            clock = max(clock, popped[engine, index % fifo_depth] + 1)
+        finished = np.int64(0)
+        for engine in range(used):
+            done = np.int64(0)
+            issued = clock
+            for level in range(engine, n_levels, parallel):
+                clocks = _lookup_clocks(points[number], levels[level])
+                done, issued = _issue(front[engine], pending[engine], clock + 1, clocks, latencies[0])
+            popped[engine, index % fifo_depth] = issued
+            finished = max(finished, done) if engine else done
+        previous = last_features[(index - 1) % in_flight]
+        given = max(finished + latencies[1], previous + 1, wanted[number])
+        last_accepted[0] = clock
+        last_features[index % in_flight] = given
+        accepted[number], features[number] = clock, given
+        count[0] = index + 1

@@ -1,0 +1,137 @@
+"""Coroutines of the grid encoding bench: feed a case's points, compare features and their clocks.
+
+A case is an ``.npz`` file made by ``test_grid_encoding.py``; ``NGPC_CASES`` lists them, run one after the other on
+the same simulated engine.
+"""
+
+import os
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, RisingEdge, Timer
+
+CASES = os.environ.get("NGPC_CASES", "").split(os.pathsep)
+
+
+class Bench:
+    """Drives and watches the engine clock by clock, acting on falling edges.
+
+    A source or sink is described by the clock from which it offers or wants each item, once those before it are done.
+    """
+
+    def __init__(self, dut) -> None:
+        self.dut = dut
+        self.clock = 0
+
+    async def start(self) -> None:
+        """Start the clock and reset."""
+        dut = self.dut
+        for name in ("points__valid", "load__valid", "features__ready", "points__payload", "load__payload"):
+            getattr(dut, name).value = 0
+        dut.rst.value = 1
+        Clock(dut.clk, 10, "ns").start()
+        for _ in range(3):
+            await RisingEdge(dut.clk)
+        await FallingEdge(dut.clk)
+        dut.rst.value = 0
+        await FallingEdge(dut.clk)
+
+    async def load(self, words: list[int]) -> None:
+        """Send load words one a clock; the engine is empty, so it takes each at once."""
+        dut = self.dut
+        dut.load__valid.value = 1
+        for word in words:
+            dut.load__payload.value = word
+            await Timer(1, "ns")
+            assert dut.load__ready.value == 1, "an empty engine must take a load word"
+            assert dut.points__ready.value == 0, "a load word must keep points out"
+            await FallingEdge(dut.clk)
+            self.clock += 1
+        dut.load__valid.value = 0
+
+    async def run(self, points, offered, wanted, *, limit, load_at=None, load_word=0):
+        """Run points; returns clocks of acceptance, clocks of features and features, clock 0 the first one here.
+
+        ``load_at``: after so many accepted points a load word waits; returns when the engine took it, too.
+        """
+        dut = self.dut
+        accepted, given, features = [], [], []
+        loaded = None
+        held = None
+        clock = 0
+        while len(given) < len(points):
+            assert clock < limit, f"{len(given)} of {len(points)} features after {clock} clocks"
+            sent, got = len(accepted), len(given)
+            offering = sent < len(points) and clock >= offered[sent]
+            dut.points__valid.value = int(offering)
+            if offering:
+                dut.points__payload.value = points[sent]
+            wanting = clock >= wanted[got]
+            dut.features__ready.value = int(wanting)
+            loading = load_at is not None and loaded is None and sent >= load_at
+            dut.load__valid.value = int(loading)
+            dut.load__payload.value = load_word
+            await Timer(1, "ns")
+            valid = dut.features__valid.value == 1
+            if valid or held is not None:
+                payload = int(dut.features__payload.value)
+                assert valid and held in (None, payload), f"features must hold until their transfer, clock {clock}"
+                held = None if wanting else payload
+            if loading:
+                assert dut.points__ready.value == 0, "a waiting load word must keep points out"
+                if dut.load__ready.value == 1:
+                    assert got == sent, f"a load word was taken with {sent - got} points inside"
+                    loaded = clock
+            if offering and dut.points__ready.value == 1:
+                accepted.append(clock)
+            if valid and wanting:
+                given.append(clock)
+                features.append(payload)
+            await FallingEdge(dut.clk)
+            clock += 1
+        dut.points__valid.value = 0
+        dut.load__valid.value = 0
+        dut.features__ready.value = 0
+        return np.array(accepted), np.array(given), features, loaded
+
+
+@cocotb.test
+async def encodes_bit_exact_in_the_predicted_clocks(dut):
+    """Every case under each stall pattern: features equal the golden ones, transfers come in the model's clocks."""
+    bench = Bench(dut)
+    await bench.start()
+    assert CASES != [""], "NGPC_CASES must list case files"
+    for path in CASES:
+        with np.load(path) as archive:
+            case = {name: archive[name] for name in archive.files}
+        await bench.load([int(word) for word in case["load"]])
+        points = [int(point) for point in case["points"]]
+        expected = [int(features) for features in case["features"]]
+        for stall, (offered, wanted) in enumerate(zip(case["offered"], case["wanted"], strict=True)):
+            limit = int(case["given"][stall][-1]) + 1000
+            accepted, given, features, _ = await bench.run(points, offered, wanted, limit=limit)
+            wrong = [number for number, pair in enumerate(zip(features, expected, strict=True)) if pair[0] != pair[1]]
+            assert not wrong, f"{path} stall {stall}: {len(wrong)} wrong points, first {wrong[0]}"
+            assert np.array_equal(accepted, case["accepted"][stall]), f"{path} stall {stall}: clocks of points"
+            assert np.array_equal(given, case["given"][stall]), f"{path} stall {stall}: clocks of features"
+
+
+@cocotb.test
+async def a_load_word_waits_for_the_points_inside(dut):
+    """A table word sent in the middle of a run is taken only when the engine is empty, and counts from then on."""
+    bench = Bench(dut)
+    await bench.start()
+    with np.load(CASES[0]) as archive:
+        case = {name: archive[name] for name in archive.files}
+    await bench.load([int(word) for word in case["load"]])
+    points = [int(point) for point in case["points"][:60]]
+    start = np.zeros(len(points), dtype=int)
+    before = [int(features) for features in case["features"][:60]]
+    after = [int(features) for features in case["patched_features"][:60]]
+    _, _, features, loaded = await bench.run(
+        points, start, start, limit=5000, load_at=30, load_word=int(case["patch"])
+    )
+    assert loaded is not None
+    assert before[30:] != after[30:], "the patched row must matter"
+    assert features == before[:30] + after[30:]
