@@ -1,0 +1,133 @@
+"""From a program's structure to one that can run: fitted to a batch, and with the time of every nano-operation.
+
+The programs of ``workloads/programs`` give operations, sizes, shares and waits. Which chunks decode and which prefill
+follows from the batch, how long each takes from :class:`sim.machine.token_times.TokenTimes`.
+"""
+
+from dataclasses import replace
+
+from arch.errors import InputError
+from arch.program import NanoOperation, Program, chunk_mask
+from sim.engine.scheduler import Rates
+from sim.machine.interference import performance
+from sim.machine.token_cost import TokenBatch
+from sim.machine.token_times import TokenTimes
+
+__all__ = ["POOL", "fit_to_batch", "one_stream", "shared_rates", "solo_durations_us", "timed"]
+
+POOL = "share"
+"""The pool whose credits are NanoFlow's R."""
+
+_KERNELS = {
+    "AttentionAllGather": "AllGather",
+    "OutputAllGather": "AllGather",
+    "OutputAllReduce": "AllReduce",
+    "DownAllReduce": "AllReduce",
+}
+_ATTENTIONS = ("DecodeAttention", "PrefillAttention")
+
+
+def fit_to_batch(program: Program, batch: TokenBatch) -> Program:
+    """Deal the attentions' chunks anew: decode tokens come first in the batch, prefill tokens after them.
+
+    Decode attention follows the parts of ``Rope``, one nano-operation each as far as decode tokens reach; prefill
+    attention is one nano-operation. A chunk with both kinds belongs to both. What waited for decode attention of its
+    own chunks waits for all of both attentions where decode tokens do not reach that far.
+
+    Raises
+    ------
+    InputError
+        If the batch is not as large as the program's.
+    """
+    rows = program.n_chunks * program.chunk_rows
+    if batch.rows != rows:
+        raise InputError(f"rows of the dense batch must be {rows} for program {program.name}, not {batch.rows}")
+    decode_stop = -int(-batch.decode_rows // program.chunk_rows)
+    decoding = chunk_mask(0, decode_stop)
+    prefilling = chunk_mask(int(batch.decode_rows // program.chunk_rows), program.n_chunks)
+    template = next(nano for nano in program.nano_operations if nano.operation == "DecodeAttention")
+    fitted: list[NanoOperation] = []
+    for nano in program.nano_operations:
+        if nano.operation == "PrefillAttention":
+            fitted.append(replace(nano, chunks=prefilling))
+        elif nano.operation != "DecodeAttention":
+            fitted.append(_reaching(nano, decoding))
+        if nano.operation == "Rope" and nano.chunks & decoding:
+            name = nano.name.replace("Rope", "DecodeAttention")
+            fitted.append(replace(template, name=name, chunks=nano.chunks & decoding))
+    return replace(program, nano_operations=tuple(fitted))
+
+
+def _reaching(nano: NanoOperation, decoding: int) -> NanoOperation:
+    """``nano`` with waits that the decode chunks can satisfy."""
+    waits = []
+    for wait in nano.predecessors:
+        if wait.operation == "DecodeAttention" and wait.scope == "elementwise" and nano.chunks & ~decoding:
+            waits += [replace(wait, operation=name, scope="all") for name in _ATTENTIONS]
+        else:
+            waits.append(wait)
+    return replace(nano, predecessors=tuple(dict.fromkeys(waits)))
+
+
+def solo_durations_us(program: Program, times: TokenTimes) -> tuple[float, ...]:
+    """Time each nano-operation takes alone on the machine, in the program's order."""
+    normed = program.operation_chunks("NormAttention")
+    return tuple(_solo_us(program, nano, times, normed) for nano in program.nano_operations)
+
+
+def _solo_us(program: Program, nano: NanoOperation, times: TokenTimes, normed: int) -> float:
+    decode_rows = times.batch.decode_rows
+    first = (nano.chunks & -nano.chunks).bit_length() - 1
+    first_row, rows = first * program.chunk_rows, nano.chunks.bit_count() * program.chunk_rows
+    if nano.operation == "DecodeAttention":
+        rows = min(first_row + rows, decode_rows) - first_row
+    elif nano.operation == "PrefillAttention":
+        rows = times.batch.prefill_rows
+    duration = times.nano_batch_us(_KERNELS.get(nano.operation, nano.operation), rows)
+    if nano.operation == "DownAllReduce" and not nano.chunks & normed:
+        duration += times.nano_batch_us("NormAttention", rows)  # fused into the collective
+    return duration
+
+
+def timed(program: Program, times: TokenTimes, table: str = "paper") -> Program:
+    """The program with the durations of NanoFlow's second search stage: solo time / P(R), whatever runs beside."""
+    capacity = {pool.name: pool.capacity for pool in program.pools}[POOL]
+    nanos = zip(program.nano_operations, solo_durations_us(program, times), strict=True)
+    return replace(
+        program,
+        nano_operations=tuple(
+            replace(nano, duration_us=solo / performance(nano.unit, nano.shares.get(POOL, 0) / capacity, table))
+            if nano.shares.get(POOL, 0)
+            else replace(nano, duration_us=solo)
+            for nano, solo in nanos
+        ),
+    )
+
+
+def shared_rates(program: Program, table: str = "paper") -> Rates:
+    """Rates for :func:`sim.engine.scheduler.simulate`: P of the part a nano-operation has of the shares in use.
+
+    Alone on the machine a nano-operation runs at its solo speed, so shares nobody uses are not lost, as they are with
+    the fixed durations of :func:`timed`. Nano-operations without a share always run at full speed.
+    """
+    nanos = program.nano_operations
+
+    def rates(running: tuple[int, ...]) -> list[float]:
+        shares = [nanos[index].shares.get(POOL, 0) for index in running]
+        used = sum(shares)
+        return [
+            performance(nanos[index].unit, share / used, table) if share else 1.0
+            for index, share in zip(running, shares, strict=True)
+        ]
+
+    return rates
+
+
+def one_stream(program: Program) -> Program:
+    """The same nano-operations one after the other: a single unit, no shares."""
+    return replace(
+        program,
+        units=("stream",),
+        pools=(),
+        nano_operations=tuple(replace(nano, unit="stream", shares={}) for nano in program.nano_operations),
+    )
