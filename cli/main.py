@@ -11,10 +11,11 @@ import typer
 from arch.errors import InputError
 from cli.doctor import doctor
 from cli.frame import frame
+from cli.tokens import tokens
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (frame, doctor)
+COMMANDS = (frame, tokens, doctor)
 """Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
 
 app = typer.Typer(
