@@ -1,14 +1,18 @@
 """``ngpc frame``: the frame table, a GPU alone beside the same GPU with an NGPC."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, astuple
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from arch.errors import InputError
 from cli.output import JsonOption, print_json, print_table, progress
 
-__all__ = ["frame"]
+if TYPE_CHECKING:
+    from sim.machine.frame import AverageSpeedup, FrameRow
+
+__all__ = ["frame", "print_frames"]
 
 
 def frame(
@@ -42,6 +46,13 @@ def frame(
             }
         )
         return
+    print_frames(rows, averages, gpu)
+
+
+def print_frames(rows: Sequence["FrameRow"], averages: Sequence["AverageSpeedup"], gpu: str) -> None:
+    """Print the frame table, what it rests on, and the means beside the published ones."""
+    from sim.machine.frame import assumptions
+
     columns = (
         "app",
         "encoding",

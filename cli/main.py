@@ -11,11 +11,14 @@ import typer
 from arch.errors import InputError
 from cli.doctor import doctor
 from cli.frame import frame
+from cli.render import render
+from cli.report import report
 from cli.tokens import tokens
+from cli.verilog import verilog
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (frame, tokens, doctor)
+COMMANDS = (render, frame, tokens, verilog, report, doctor)
 """Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
 
 app = typer.Typer(

@@ -15,6 +15,12 @@ __all__ = ["COLOURS", "frame_rates", "frame_speedups", "schedule", "token_throug
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b7280", "#000000")
 """Okabe and Ito's, told apart by every kind of sight."""
 
+_OPERATION_COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#b5478f", "#b8860b", "#2a8fbd", "#5b5f97", "#7a4b2a", "#3d7d3d", "#a8324e",
+    "#4c6a92", "#8a6d9b", "#1f6f6f", "#6b7280", "#9c4a00", "#3b3b3b",
+)  # fmt: skip
+"""A decoder layer has up to fifteen operations; all are dark enough for white text."""
+
 _STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -66,7 +72,7 @@ def frame_speedups(rows: Sequence[Any], averages: Sequence[Any], encoding: str, 
 def frame_rates(rows: Sequence[Any], encoding: str, n_nfp: int) -> bytes:
     """Frames a second at every resolution, GPU alone beside NGPC with the rest fused, and the usual targets."""
     apps = list(dict.fromkeys(row.app for row in rows))
-    figure, all_axes = _figure(width=9.0, height=3.0, columns=len(apps))
+    figure, all_axes = _figure(width=9.0, height=3.2, columns=len(apps))
     for axes, app in zip([all_axes] if len(apps) == 1 else all_axes, apps, strict=True):
         mine = [row for row in rows if row.app == app and row.encoding == encoding and row.n_nfp in (0, n_nfp)]
         resolutions = list(dict.fromkeys(row.resolution for row in mine))
@@ -81,73 +87,85 @@ def frame_rates(rows: Sequence[Any], encoding: str, n_nfp: int) -> bytes:
         axes.set_title(app)
     first = all_axes if len(apps) == 1 else all_axes[0]
     first.set_ylabel("frames/s (dashed: 30, 60, 120)")
-    first.legend(frameon=False, fontsize=7)
+    handles, labels = first.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", frameon=False, fontsize=8, ncols=2)
     return _svg(figure)
 
 
 @_styled
 def token_throughput(rows: Sequence[Any]) -> bytes:
-    """Tokens a second and GPU for every case, one bar an execution; its share of the optimum on top."""
-    cases = list(dict.fromkeys((row.model, row.device, row.prompt, row.decode) for row in rows))
-    executions = list(dict.fromkeys(row.execution for row in rows))
+    """Tokens a second and GPU of every execution, ours beside the published; its share of the optimum on top."""
+    cases = dict.fromkeys((row.model, row.device, row.prompt, row.decode) for row in rows)
+    groups = list(dict.fromkeys((row.model, row.device, row.prompt, row.decode, row.execution) for row in rows))
     figure, axes = _figure(width=9.0, height=3.4)
-    width = 0.8 / len(executions)
-    for number, execution in enumerate(executions):
+    for shift, published, colour, label in ((-0.2, False, COLOURS[0], "ours"), (0.2, True, COLOURS[6], "published")):
         found = [
-            (index, row)
-            for index, case in enumerate(cases)
+            (groups.index((row.model, row.device, row.prompt, row.decode, row.execution)), row)
             for row in rows
-            if (row.model, row.device, row.prompt, row.decode) == case and row.execution == execution
+            if (row.source == "published") is published
         ]
-        places = [index + (number + 0.5) * width - 0.4 for index, _ in found]
-        bars = axes.bar(
-            places, [r.tokens_per_s_per_gpu for _, r in found], width * 0.95, color=COLOURS[number], label=execution
-        )
-        axes.bar_label(bars, [f"{100 * row.fraction_of_optimal:.0f} %" for _, row in found], fontsize=6)
-    axes.set_xticks(range(len(cases)), [f"{m}\n{d}\n{p} + {q}" for m, d, p, q in cases], fontsize=7)
-    axes.set(ylabel="tokens/s/GPU (label: share of optimal)")
-    axes.legend(frameon=False, ncols=len(executions), fontsize=7)
+        places = [index + shift for index, _ in found]
+        bars = axes.bar(places, [row.tokens_per_s_per_gpu for _, row in found], 0.38, color=colour, label=label)
+        axes.bar_label(bars, [f"{100 * row.fraction_of_optimal:.1f} %" for _, row in found], fontsize=7)
+    alone = len(cases) == 1
+    axes.set_xticks(
+        range(len(groups)), [e if alone else f"{e}\n{m}\n{p} + {d}" for m, _, p, d, e in groups], fontsize=7
+    )
+    title = "{} on {}, {} + {} tokens".format(*next(iter(cases))) if alone else None
+    axes.set(ylabel="tokens/s/GPU (label: share of optimal)", title=title)
+    axes.margins(y=0.15)
+    axes.legend(frameon=False, ncols=2, fontsize=7)
     return _svg(figure)
 
 
 @_styled
-def schedule(timelines: Mapping[str, Sequence[TimelineEntry]], *, layers: Sequence[int] | None = None) -> bytes:
-    """Timelines above one another on one time axis, a row a unit, a colour an operation.
+def schedule(timelines: Mapping[str, Sequence[TimelineEntry]], *, layer: int) -> bytes:
+    """One layer of each timeline, above one another on one time axis: a row a unit, a colour an operation.
 
-    ``layers`` picks iterations of the loop; the axis starts at the first nano-operation drawn.
+    What other layers run meanwhile is drawn pale.
     """
-    drawn = {
-        name: [entry for entry in entries if layers is None or entry.layer in layers]
-        for name, entries in timelines.items()
-    }
-    operations = dict.fromkeys(entry.operation for entries in drawn.values() for entry in entries)
-    colours = {operation: COLOURS[number % len(COLOURS)] for number, operation in enumerate(operations)}
-    counts = [len({entry.unit for entry in entries}) for entries in drawn.values()]
-    figure, all_axes = _figure(
-        width=10.0, height=0.9 + sum(0.34 * n + 0.5 for n in counts), rows=len(drawn), ratios=counts
-    )
-    longest = max(_span(entries) for entries in drawn.values())
-    for axes, (name, entries) in zip([all_axes] if len(drawn) == 1 else all_axes, drawn.items(), strict=True):
-        origin = min(entry.start_us for entry in entries)
+    operations = dict.fromkeys(entry.operation for entries in timelines.values() for entry in entries)
+    colours = {operation: _OPERATION_COLOURS[n % len(_OPERATION_COLOURS)] for n, operation in enumerate(operations)}
+    windows = {name: _window(entries, layer) for name, entries in timelines.items()}
+    longest = max(end - start for start, end in windows.values())
+    counts = [len({entry.unit for entry in entries}) for entries in timelines.values()]
+    height = 1.6 + sum(0.32 * n + 0.45 for n in counts)
+    figure, grid = _figure(width=10.0, height=height, rows=len(timelines), ratios=[n + 0.6 for n in counts])
+    all_axes = [grid] if len(timelines) == 1 else list(grid)
+    for axes, (name, entries) in zip(all_axes, timelines.items(), strict=True):
+        start, end = windows[name]
         units = list(dict.fromkeys(entry.unit for entry in entries))
         for entry in entries:
-            left, length = entry.start_us - origin, entry.end_us - entry.start_us
-            height = units.index(entry.unit)
-            colour = colours[entry.operation]
-            axes.broken_barh([(left, length)], (height - 0.4, 0.8), facecolor=colour, edgecolor="white", linewidth=0.5)
-            if length > 0.045 * longest:
-                axes.text(
-                    left + length / 2, height, entry.operation, ha="center", va="center", color="white", fontsize=6
-                )
+            if entry.end_us <= start or entry.start_us >= start + longest:
+                continue
+            left, length = entry.start_us - start, entry.end_us - entry.start_us
+            row, own = units.index(entry.unit), entry.layer == layer
+            axes.broken_barh(
+                [(left, length)], (row - 0.4, 0.8), facecolor=colours[entry.operation], edgecolor="white",
+                linewidth=0.5, alpha=1.0 if own else 0.25,
+            )  # fmt: skip
+            if own and length > 0.0085 * len(entry.operation) * longest:
+                where = (left + length / 2, row)
+                axes.text(*where, entry.operation, ha="center", va="center", color="white", fontsize=6)
         axes.set_yticks(range(len(units)), units)
         axes.set(xlim=(0, longest), ylim=(len(units) - 0.5, -0.5))
-        axes.set_title(f"{name}: {_span(entries):,.1f} us", loc="left")
-    (all_axes if len(drawn) == 1 else all_axes[-1]).set_xlabel("microseconds")
+        axes.grid(axis="y", visible=False)
+        axes.set_title(f"{name}: layer {layer} in flight for {end - start:,.0f} us", loc="left", fontsize=9)
+    all_axes[-1].set_xlabel("microseconds (pale: other layers)")
+    _operation_legend(figure, colours)
     return _svg(figure)
 
 
-def _span(entries: Sequence[TimelineEntry]) -> float:
-    return max(entry.end_us for entry in entries) - min(entry.start_us for entry in entries)
+def _window(entries: Sequence[TimelineEntry], layer: int) -> tuple[float, float]:
+    mine = [entry for entry in entries if entry.layer == layer]
+    return min(entry.start_us for entry in mine), max(entry.end_us for entry in mine)
+
+
+def _operation_legend(figure: "Figure", colours: Mapping[str, str]) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=colour, label=operation) for operation, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=7, frameon=False, fontsize=7)
 
 
 def _figure(

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arch.encoding_engine import N_BANKS, EncodingEngineConfig, conflict_clocks, level_layouts
+from arch.encoding_engine import N_BANKS, EncodingEngineConfig, level_layouts
 from arch.field import FieldConfig
-from arch.grid import GridConfig
 from arch.mlp_engine import MlpEngineConfig, layer_tiles
 from arch.nfp import NfpConfig
+from arch.number_format import COORDINATE
+from sim.engine.encoding import encoding_cycles
 
 __all__ = ["NfpRate", "nfp_for", "nfp_rate"]
 
@@ -70,29 +71,16 @@ def nfp_for(field: FieldConfig) -> NfpConfig:
     )
 
 
-def _lockstep_clk(points: np.ndarray, grid: GridConfig, engine: EncodingEngineConfig) -> float:
-    offsets = np.array(
-        [[corner >> dim & 1 for dim in range(grid.n_pos_dims)] for corner in range(1 << grid.n_pos_dims)]
-    )
-    clocks = np.ones(len(points), dtype=np.int64)
-    for layout in level_layouts(grid, engine):
-        level = layout.level
-        cells = np.floor(points * float(level.scale) + 0.5).astype(np.int64)
-        corners = (cells[:, None, :] + offsets) * np.array(level.strides)
-        index = np.bitwise_xor.reduce(corners & 0xFFFFFFFF, axis=2) if level.hashed else corners.sum(axis=2)
-        clocks = np.maximum(clocks, conflict_clocks(layout.place(index % level.entries)[0]))
-    return float(clocks.mean())
-
-
 def nfp_rate(field: FieldConfig, nfp: NfpConfig, *, seed: int = 0) -> NfpRate:
     """Run the cycle models on uniformly random points (the worst order for table banks)."""
     tiles = sum(layer.tiles for network in field.networks for layer in layer_tiles(network, nfp.mlp))
-    points = np.random.default_rng(seed).random((_SAMPLE_POINTS, field.grid.n_pos_dims))
-    clk = _lockstep_clk(points, field.grid, nfp.encoding)
+    shape = (_SAMPLE_POINTS, field.grid.n_pos_dims)
+    coordinates_raw = np.random.default_rng(seed).integers(0, 1 << COORDINATE.fraction_bits, size=shape, endpoint=True)
+    encoding = encoding_cycles(field.grid, nfp.encoding, coordinates_raw)
     row_bytes = field.grid.n_features_per_level * nfp.encoding.profile.value_bits // 8
     return NfpRate(
-        encoding_clk_per_point=clk,
+        encoding_clk_per_point=float(encoding.features[-1] - encoding.features[0]) / (_SAMPLE_POINTS - 1),
         mlp_clk_per_point=float(tiles),
-        latency=0,
+        latency=int(encoding.features[0] - encoding.accepted[0]),
         table_bytes=nfp.encoding.table_rows * row_bytes,
     )

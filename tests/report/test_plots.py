@@ -44,15 +44,31 @@ def test_token_throughput_labels_the_share_of_the_optimum():
     rows = [
         SimpleNamespace(
             model="llama2_70b", device="a100", prompt=512, decode=512, execution=execution,
-            tokens_per_s_per_gpu=1857 * share, fraction_of_optimal=share,
+            tokens_per_s_per_gpu=1857 * share, fraction_of_optimal=share, source=source,
         )
-        for execution, share in (("sequential", 0.45), ("overlapped", 0.69))
+        for execution, share, source in (
+            ("sequential", 0.45, "calibrated"), ("overlapped", 0.66, "cycle_model"), ("overlapped", 0.69, "published")
+        )
     ]  # fmt: skip
     shown = texts(token_throughput(rows))
-    assert all(word in shown for word in ("sequential", "overlapped", "45 %", "69 %", "llama2_70b"))
+    assert all(
+        word in shown for word in ("sequential", "overlapped", "45.0 %", "66.0 %", "69.0 %", "llama2_70b", "published")
+    )
 
 
-def test_schedule_draws_the_chosen_layers_only():
+def test_token_throughput_of_several_cases_names_each():
+    rows = [
+        SimpleNamespace(
+            model=model, device="a100", prompt=512, decode=512, execution="sequential", tokens_per_s_per_gpu=1e3,
+            fraction_of_optimal=0.5, source="calibrated",
+        )
+        for model in ("llama2_70b", "qwen2_72b")
+    ]  # fmt: skip
+    shown = texts(token_throughput(rows))
+    assert "llama2_70b" in shown and "qwen2_72b" in shown
+
+
+def test_schedule_draws_the_chosen_layer():
     entries = [
         TimelineEntry(
             nano_operation=f"{operation}0", operation=operation, unit=unit, layer=layer, start_us=start, end_us=end,
@@ -64,10 +80,9 @@ def test_schedule_draws_the_chosen_layers_only():
             ("AllReduce", "network", 1, 10.0, 12.0),
         )
     ]  # fmt: skip
-    both = texts(schedule({"overlapped": entries, "sequential": entries}))
-    first = texts(schedule({"overlapped": entries}, layers=[0]))
-    assert "network" in both and "12.0 us" in both
-    assert "network" not in first and "10.0 us" in first and "DecodeAttention" in first
+    shown = texts(schedule({"overlapped": entries, "sequential": entries}, layer=0))
+    assert all(word in shown for word in ("overlapped: layer 0 in flight for 10 us", "gemv", "DecodeAttention"))
+    assert "layer 1 in flight for 2 us" in texts(schedule({"overlapped": entries}, layer=1))
 
 
 def test_the_same_input_gives_the_same_bytes():
