@@ -52,22 +52,24 @@ class ArrayRow(Component):
         m = Module()
         profile, cols = self.config.profile, self.config.cols
         value, weight = signed(profile.value_bits), signed(profile.weight_bits)
-        activation = self.a
         swap = Signal(cols)  # bit c: the swap enters element c
-        m.d.comb += swap[0].eq(self.swap)
         passed = Signal(cols)
+        m.d.comb += swap.eq(passed << 1 | self.swap)
         m.d.sync += passed.eq(swap)
-        m.d.comb += swap[1:].eq(passed)
+        activation = self.a
         for c in range(cols):
-            a = Signal(value, name=f"a_{c}")
-            shadow = Signal(weight, name=f"shadow_{c}")
-            active = Signal(weight, name=f"active_{c}")
-            product = Signal(signed(profile.value_bits + profile.weight_bits), name=f"product_{c}")
+            # data registers need no reset: every sum that counts is made of loaded weights and valid vectors
+            a = Signal(value, name=f"a_{c}", reset_less=True)
+            shadow = Signal(weight, name=f"shadow_{c}", reset_less=True)
+            active = Signal(weight, name=f"active_{c}", reset_less=True)
+            product = Signal(signed(profile.value_bits + profile.weight_bits), name=f"product_{c}", reset_less=True)
+            partial = Signal(signed(self.config.partial_sum_bits), name=f"partial_{c}", reset_less=True)
             m.d.sync += [
                 a.eq(activation),
                 product.eq(a * active),
-                self.partial_o[c].eq(self.partial_i[c] + product),
+                partial.eq(self.partial_i[c] + product),
             ]
+            m.d.comb += self.partial_o[c].eq(partial)
             with m.If(swap[c]):
                 m.d.sync += active.eq(shadow)
             with m.If(self.w_en):

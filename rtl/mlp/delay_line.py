@@ -9,7 +9,8 @@ __all__ = ["DelayLine"]
 class DelayLine(Component):
     """Delay a plain value by a fixed number of clocks.
 
-    Timing: latency ``cycles``, initiation interval 1, never stalls. Starts with zeros.
+    Timing: latency ``cycles``, initiation interval 1, never stalls. A single bit is 0 after reset; wider values are
+    what they were.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class DelayLine(Component):
             return m
         value = self.i
         for number in range(self.cycles):
-            stage = Signal(self.shape, name=f"stage_{number}")
+            stage = Signal(self.shape, name=f"stage_{number}", reset_less=True)
             m.d.sync += stage.eq(value)
             value = stage
         m.d.comb += self.o.eq(value)

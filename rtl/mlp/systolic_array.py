@@ -55,7 +55,7 @@ class SystolicArray(Component):
         value, partial = signed(self.config.profile.value_bits), signed(self.config.partial_sum_bits)
         swap = Signal(rows)  # bit r: the swap enters row r
         passed = Signal(rows)
-        m.d.comb += [swap[0].eq(self.swap), swap[1:].eq(passed)]
+        m.d.comb += swap.eq(passed << 1 | self.swap)
         m.d.sync += passed.eq(swap)
         above = None
         for r in range(rows):
