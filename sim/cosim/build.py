@@ -23,7 +23,8 @@ _FLAGS = (
     "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-fPIC -std=c++20 -fno-exceptions", "-LDFLAGS", "-shared",
 )  # fmt: skip
 # -O1 runs as fast as -O2 here (measured on a 32 x 32 array) and compiles in half the time.
-_OPTIMISE = "-O1"
+# The wheel's makefile leaves out g++'s option for its precompiled header.
+_MAKE_VARIABLES = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "CFG_CXXFLAGS_PCH_I=-include", "CXX=g++", "LINK=g++")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ def build_model(component: wiring.Component, name: str, *, waves: bool = False) 
     sources, sinks = _streams(component)
     flags = (*_FLAGS, *(("--trace",) if waves else ()))
     digest = hashlib.sha256(
-        "\n".join([verilog.name, *flags, _OPTIMISE, _HARNESS.read_text(), str(sources), str(sinks)]).encode()
+        "\n".join([verilog.name, *flags, *_MAKE_VARIABLES, _HARNESS.read_text(), str(sources), str(sinks)]).encode()
     ).hexdigest()[:16]
     library = BUILD_ROOT / "cosim" / f"{name}-{digest}.so"
     library.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +113,7 @@ def _compile(
         ]
         _execute(verilate, environment)
         _execute(
-            ["make", "-j2", "-C", folder, "-f", "Vtop.mk", f"OPT_FAST={_OPTIMISE}", "OPT_SLOW=-O0", "model.so"],
+            ["make", "-j2", "-C", folder, "-f", "Vtop.mk", *_MAKE_VARIABLES, "model.so"],
             environment,
         )
         (Path(folder) / "model.so").replace(library)
