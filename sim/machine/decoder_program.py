@@ -32,7 +32,8 @@ def fit_to_batch(program: Program, batch: TokenBatch) -> Program:
 
     Decode attention follows the parts of ``Rope``, one nano-operation each as far as decode tokens reach; prefill
     attention is one nano-operation. A chunk with both kinds belongs to both. What waited for decode attention of its
-    own chunks waits for all of both attentions where decode tokens do not reach that far.
+    own chunks waits for all of both attentions where decode tokens do not reach that far. Durations stay as they were,
+    so they want :func:`timed` or :func:`solo_durations_us` after this.
 
     Raises
     ------
@@ -45,7 +46,8 @@ def fit_to_batch(program: Program, batch: TokenBatch) -> Program:
     decode_stop = -int(-batch.decode_rows // program.chunk_rows)
     decoding = chunk_mask(0, decode_stop)
     prefilling = chunk_mask(int(batch.decode_rows // program.chunk_rows), program.n_chunks)
-    template = next(nano for nano in program.nano_operations if nano.operation == "DecodeAttention")
+    known = {nano.name: nano for nano in program.nano_operations if nano.operation == "DecodeAttention"}
+    template = next(iter(known.values()))
     fitted: list[NanoOperation] = []
     for nano in program.nano_operations:
         if nano.operation == "PrefillAttention":
@@ -54,7 +56,7 @@ def fit_to_batch(program: Program, batch: TokenBatch) -> Program:
             fitted.append(_reaching(nano, decoding))
         if nano.operation == "Rope" and nano.chunks & decoding:
             name = nano.name.replace("Rope", "DecodeAttention")
-            fitted.append(replace(template, name=name, chunks=nano.chunks & decoding))
+            fitted.append(replace(known.get(name, template), name=name, chunks=nano.chunks & decoding))
     return replace(program, nano_operations=tuple(fitted))
 
 
