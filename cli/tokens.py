@@ -1,5 +1,6 @@
 """``ngpc tokens``: how fast a served language model runs, sequentially and with overlapped nano-batches."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -48,10 +49,16 @@ def tokens(
         print_json(timing.as_json())
         return
     title = f"{model} on {device}, prompt {prompt}, decode {decode}"
-    caption = "The times of sequential are what the calibration consists of."
-    if timing.rows[0].extrapolated:
-        caption = "Kernel times are scaled from another model or device by the cost model."
-    print_table(title, _COLUMNS, [_cells(row) for row in timing.rows], caption)
+    print_table(title, _COLUMNS, [_cells(row) for row in timing.rows], "\n".join(_remarks(timing.rows)))
+
+
+def _remarks(rows: Sequence[TokenRow]) -> list[str]:
+    remarks = []
+    if any(row.source == "calibrated" and row.deviation is not None for row in rows):
+        remarks.append("- The published sequential run is part of the calibration, so ours cannot deviate from it.")
+    if any(row.extrapolated for row in rows):
+        remarks.append("- Kernel times are scaled from another model or device by the cost model.")
+    return remarks
 
 
 def _cells(row: TokenRow) -> tuple[object, ...]:
