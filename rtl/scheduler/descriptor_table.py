@@ -1,28 +1,32 @@
-"""All descriptors of the loop body, and the best ready nano-operation for every unit."""
+"""The descriptors of the loop body: which are ready, and which is the best for every unit."""
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.descriptor import index_bits
+from arch.descriptor import PRIORITY_BITS, index_bits
 from arch.scheduler import SchedulerConfig
-from rtl.scheduler.descriptor_entry import DescriptorEntry
 from rtl.scheduler.oldest_first import OldestFirst
-from rtl.scheduler.signature import descriptor_layout, pick_layout, window_layout
+from rtl.scheduler.signature import descriptor_layout, footprint_layout, pick_layout, window_layout
 
 __all__ = ["DescriptorTable"]
 
 
 class DescriptorTable(wiring.Component):
-    """Hold the body, and show what each unit should execute next.
+    """Hold the body, watch the scoreboard for it and show what each unit should execute next.
 
-    Every descriptor has a :class:`DescriptorEntry` that watches the scoreboard; every unit has an :class:`OldestFirst`
-    over the entries that are ready and its own. The fields that matter only once an entry is chosen are read from a
-    memory with a port for every unit.
+    For every predecessor of every descriptor and each iteration parity a *met* bit says whether the awaited bitmap
+    holds the chunks waited for: one's own (``chunks & ~bitmap == 0``) or all of the operation. The event that makes it
+    so sets it; it is cleared when the iteration of that parity retires, and clearing wins.
+
+    A descriptor's nano-operation of the older iteration comes before that of the newer. It is ready iff for every
+    predecessor the met bit of the iteration that ``layer_offset`` points to is set, or that iteration is outside the
+    loop or has retired. An iteration past the two in flight has met nothing.
 
     Timing
     ------
-    ``choice`` and ``picked`` are combinational. An event and a grant show in ``choice`` in the clock after.
+    ``choice`` and ``footprint`` are combinational from the registers (latency 0). An event and a grant show in the
+    clock after.
 
     Parameters
     ----------
@@ -31,21 +35,22 @@ class DescriptorTable(wiring.Component):
     Members
     -------
     load_valid, load_index, load_descriptor : In, writes a descriptor
-    clear : In(1), a new run of the descriptors 0 .. ``last``
+    clear : In(1), begins a new run of the descriptors 0 .. ``last``
     last : In
-    window, retire : In, of the loop
-    event_valid, event_operation, event_start, event_parity, event_row, event_full : In, an event at the scoreboard
+    window : In(window), the iterations in flight
+    retire : In(1), the older one ends
+    event_valid, event_operation, event_start, event_parity : In, an event at the scoreboard
+    event_row, event_full : In, the bitmap after it, and whether it holds every chunk of the operation
     choice_valid : Out(n_units), the unit has a ready nano-operation
     choice : Out(pick) of every unit, the best one
     picks : In(pick) of every unit, the one it stands at
-    picked : Out(descriptor) of every unit, the descriptor of ``picks``
+    footprint : Out(footprint) of every unit, what ``picks`` holds and marks
     granted : In(n_units), ``picks`` is taken
     """
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
         index = index_bits(config.n_descriptors)
-        picks = data.ArrayLayout(pick_layout(config), config.n_units)
         super().__init__(
             {
                 "load_valid": In(1),
@@ -62,64 +67,133 @@ class DescriptorTable(wiring.Component):
                 "event_row": In(config.n_chunks),
                 "event_full": In(1),
                 "choice_valid": Out(config.n_units),
-                "choice": Out(picks),
-                "picks": In(picks),
-                "picked": Out(data.ArrayLayout(descriptor_layout(config), config.n_units)),
+                "choice": Out(pick_layout(config)).array(config.n_units),
+                "picks": In(pick_layout(config)).array(config.n_units),
+                "footprint": Out(footprint_layout(config)).array(config.n_units),
                 "granted": In(config.n_units),
             }
         )
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
+        self._add_footprints(m)
+        held = self._hold(m)
+        ready_old, ready_new = self._find_ready(m, held, self._watch(m, held), self._count_issues(m))
+        self._choose(m, held, ready_old, ready_new)
+        return m
+
+    def _add_footprints(self, m: Module) -> None:
+        """What matters only once a nano-operation is chosen lies in a memory with a port for every unit."""
         config = self.config
-        entries = [self._add_entry(m, index) for index in range(config.n_descriptors)]
-        m.submodules.descriptors = descriptors = memory.Memory(
-            shape=descriptor_layout(config), depth=config.n_descriptors, init=[]
+        m.submodules.footprints = footprints = memory.Memory(
+            shape=footprint_layout(config).size, depth=config.n_descriptors, init=[]
         )
-        write = descriptors.write_port()
+        write = footprints.write_port()
+        loaded = data.View(footprint_layout(config), write.data)
         m.d.comb += [
             write.en.eq(self.load_valid),
             write.addr.eq(self.load_index),
-            write.data.eq(self.load_descriptor),
+            loaded.chunks.eq(self.load_descriptor.chunks),
+            loaded.operation.eq(self.load_descriptor.operation),
+            loaded.announce_start.eq(self.load_descriptor.announce_start),
         ]
-        parities = Signal(config.n_descriptors)
-        m.d.comb += [parities[index].eq(entry.parity) for index, entry in enumerate(entries)]
+        m.d.comb += [loaded.shares[n].eq(self.load_descriptor[f"share{n}"]) for n in range(config.n_pools)]
         for unit in range(config.n_units):
-            m.submodules[f"oldest_first{unit}"] = best = OldestFirst(config.n_descriptors)
-            read = descriptors.read_port(domain="comb")
-            for index, entry in enumerate(entries):
-                m.d.comb += [
-                    best.candidates[index].eq(entry.ready & (entry.unit == unit)),
-                    best.urgency[index].eq(entry.urgency),
-                ]
+            read = footprints.read_port(domain="comb")
             m.d.comb += [
+                read.addr.eq(self.picks[unit].index),
+                self.footprint[unit].as_value().eq(read.data),
+            ]
+
+    def _hold(self, m: Module) -> list[data.View]:
+        """What is compared in every clock lies in registers."""
+        layout = descriptor_layout(self.config)
+        held = [Signal(layout.size, name=f"descriptor{n}") for n in range(self.config.n_descriptors)]
+        for index, descriptor in enumerate(held):
+            with m.If(self.load_valid & (self.load_index == index)):
+                m.d.sync += descriptor.eq(self.load_descriptor.as_value())
+        return [data.View(layout, descriptor) for descriptor in held]
+
+    def _watch(self, m: Module, held: list[data.View]) -> list[list[Signal]]:
+        """The met bits: by predecessor number and parity, a bit a descriptor."""
+        n = self.config.n_descriptors
+        covered = Signal(n)
+        m.d.comb += covered.eq(Cat((descriptor.chunks & ~self.event_row) == 0 for descriptor in held))
+        met = [[Signal(n, name=f"met{k}_{p}") for p in range(2)] for k in range(self.config.n_predecessors)]
+        for number, both in enumerate(met):
+            names = [f"predecessor{number}_{name}" for name in ("operation", "start", "all")]
+            fields = [[descriptor[name] for name in names] for descriptor in held]
+            hit = Signal(n, name=f"hit{number}")
+            m.d.comb += hit.eq(
+                Cat(
+                    (operation == self.event_operation)
+                    & (start == self.event_start)
+                    & Mux(everything, self.event_full, covered[index])
+                    for index, (operation, start, everything) in enumerate(fields)
+                )
+            )
+            for parity, bits in enumerate(both):
+                with m.If(self.event_valid & (self.event_parity == parity)):
+                    m.d.sync += bits.eq(bits | hit)
+                with m.If(self.clear | self.retire & (self.window.old == parity)):
+                    m.d.sync += bits.eq(0)
+        return met
+
+    def _count_issues(self, m: Module) -> list[Signal]:
+        """Which descriptors have been granted, by parity of the iteration."""
+        n = self.config.n_descriptors
+        issued = [Signal(n, name=f"issued_{parity}") for parity in range(2)]
+        for parity, bits in enumerate(issued):
+            taken = 0
+            for unit in range(self.config.n_units):
+                pick = self.picks[unit]
+                taken = taken | (self.granted[unit] & (pick.parity == parity)) << pick.index
+            m.d.sync += bits.eq(bits | taken)
+            with m.If(self.clear | self.retire & (self.window.old == parity)):
+                m.d.sync += bits.eq(0)
+        return issued
+
+    def _find_ready(
+        self, m: Module, held: list[data.View], met: list[list[Signal]], issued: list[Signal]
+    ) -> tuple[Value, Value]:
+        """Ready nano-operations of the older and of the newer iteration, a bit a descriptor."""
+        n, window = self.config.n_descriptors, self.window
+        enabled = Signal(n)
+        with m.If(self.clear):
+            m.d.sync += enabled.eq((2 << self.last) - 1)
+        issued_old, issued_new = _by_age(window, issued)
+        live = enabled & window.running.replicate(n)
+        ready_old = live & ~issued_old
+        ready_new = live & issued_old & ~issued_new & (~window.old_is_last).replicate(n)
+        for number, both in enumerate(met):
+            valid = Cat(descriptor[f"predecessor{number}_valid"] for descriptor in held)
+            offsets = [descriptor[f"predecessor{number}_layer_offset"] for descriptor in held]
+            before, same, after = (Cat(offset == code for offset in offsets) for code in (0b11, 0b00, 0b01))
+            met_old, met_new = _by_age(window, both)
+            ready_old &= ~valid | before | same & met_old | after & (met_new | window.old_is_last.replicate(n))
+            ready_new &= ~valid | before & met_old | same & met_new | after & window.new_is_last.replicate(n)
+        return ready_old, ready_new
+
+    def _choose(self, m: Module, held: list[data.View], ready_old: Value, ready_new: Value) -> None:
+        n = self.config.n_descriptors
+        old, new = Signal(n, name="ready_old"), Signal(n, name="ready_new")
+        m.d.comb += [old.eq(ready_old), new.eq(ready_new)]
+        classes = []
+        for priority in range(1 << PRIORITY_BITS):
+            members = Signal(n, name=f"of_priority{priority}")
+            m.d.comb += members.eq(Cat(descriptor.priority == priority for descriptor in held))
+            classes += [old & members, new & members]
+        for unit in range(self.config.n_units):
+            m.submodules[f"oldest_first{unit}"] = best = OldestFirst(n)
+            m.d.comb += [best.ready[number].eq(members) for number, members in enumerate(classes)]
+            m.d.comb += [
+                best.mine.eq(Cat(descriptor.unit == unit for descriptor in held)),
                 self.choice_valid[unit].eq(best.valid),
                 self.choice[unit].index.eq(best.index),
-                self.choice[unit].parity.eq(parities.bit_select(best.index, 1)),
-                read.addr.eq(self.picks[unit].index),
-                self.picked[unit].eq(read.data),
+                self.choice[unit].parity.eq(self.window.old ^ best.newer),
             ]
-        return m
 
-    def _add_entry(self, m: Module, index: int) -> DescriptorEntry:
-        m.submodules[f"entry{index}"] = entry = DescriptorEntry(self.config)
-        enabled = Signal(name=f"enabled{index}")
-        with m.If(self.clear):
-            m.d.sync += enabled.eq(self.last >= index)
-        taken = [self.granted[unit] & (self.picks[unit].index == index) for unit in range(self.config.n_units)]
-        m.d.comb += [
-            entry.load.eq(self.load_valid & (self.load_index == index)),
-            entry.descriptor.eq(self.load_descriptor),
-            entry.enabled.eq(enabled),
-            entry.taken.eq(Cat(taken).any()),
-            entry.clear.eq(self.clear),
-            entry.window.eq(self.window),
-            entry.retire.eq(self.retire),
-            entry.event_valid.eq(self.event_valid),
-            entry.event_operation.eq(self.event_operation),
-            entry.event_start.eq(self.event_start),
-            entry.event_parity.eq(self.event_parity),
-            entry.event_row.eq(self.event_row),
-            entry.event_full.eq(self.event_full),
-        ]
-        return entry
+
+def _by_age(window: data.View, both: list[Signal]) -> tuple[Value, Value]:
+    """Of two signals by parity, that of the older and that of the newer iteration."""
+    return Mux(window.old, both[1], both[0]), Mux(window.old, both[0], both[1])

@@ -1,58 +1,59 @@
 """The choice among ready nano-operations."""
 
 from amaranth.hdl import Elaboratable, Module, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.descriptor import PRIORITY_BITS, index_bits
 
-__all__ = ["OldestFirst"]
+__all__ = ["N_CLASSES", "OldestFirst"]
+
+N_CLASSES = 2 << PRIORITY_BITS
+"""Classes of urgency, most urgent first: priority, and within it the older iteration before the newer."""
 
 
 class OldestFirst(wiring.Component):
-    """Choose the most urgent candidate; among equals that of the older iteration, then the lower index.
+    """Choose one of the candidates of the most urgent class that has any: the one of lowest index.
 
     Timing
     ------
-    Combinational (latency 0): which of the eight classes of urgency has a candidate, then the first candidate of
-    the best class.
+    Combinational (latency 0).
 
     Parameters
     ----------
-    n : candidates at most
+    n : descriptors
 
     Members
     -------
-    candidates : In(n)
-    urgency : In(3) of every candidate, 0 first: priority, and in the lowest bit whether it is of the newer iteration
+    ready : In(n) of every class, the descriptors that are ready in it
+    mine : In(n), the descriptors to choose from
     valid : Out(1), there is a candidate
     index : Out, the chosen one
+    newer : Out(1), it is of the newer iteration
     """
 
     def __init__(self, n: int) -> None:
         self.n = n
         super().__init__(
             {
-                "candidates": In(n),
-                "urgency": In(data.ArrayLayout(PRIORITY_BITS + 1, n)),
+                "ready": In(n).array(N_CLASSES),
+                "mine": In(n),
                 "valid": Out(1),
                 "index": Out(index_bits(n)),
+                "newer": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        n_classes = 1 << (PRIORITY_BITS + 1)
-        in_class = [Signal(self.n, name=f"in_class{number}") for number in range(n_classes)]
+        candidates = [Signal(self.n, name=f"candidates{number}") for number in range(N_CLASSES)]
         best = Signal(self.n)
-        for number, members in enumerate(in_class):
-            for index in range(self.n):
-                m.d.comb += members[index].eq(self.candidates[index] & (self.urgency[index] == number))
-        for members in reversed(in_class):
-            with m.If(members.any()):
-                m.d.comb += best.eq(members)
+        # both loops run from the last to the first: the last assignment, that of the first, holds
+        for number in reversed(range(N_CLASSES)):
+            m.d.comb += candidates[number].eq(self.ready[number] & self.mine)
+            with m.If(candidates[number].any()):
+                m.d.comb += [best.eq(candidates[number]), self.newer.eq(number & 1), self.valid.eq(1)]
         for index in reversed(range(self.n)):
             with m.If(best[index]):
                 m.d.comb += self.index.eq(index)
-        m.d.comb += self.valid.eq(self.candidates.any())
         return m

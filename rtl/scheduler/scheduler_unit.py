@@ -127,11 +127,10 @@ class SchedulerUnit(wiring.Component):
                 slot.choice.eq(table.choice[unit]),
                 table.picks[unit].eq(slot.pick),
                 pools.request[unit].eq(slot.request),
+                pools.shares[unit].eq(table.footprint[unit].shares),
                 slot.grant.eq(pools.grant[unit]),
                 table.granted[unit].eq(pools.grant[unit]),
             ]
-            shares = [table.picked[unit][f"share{pool}"] for pool in range(config.n_pools)]
-            m.d.comb += [pools.shares[unit][pool].eq(share) for pool, share in enumerate(shares)]
         with m.If(starting):
             m.d.sync += self.protocol_error.eq(0)
         with m.Elif(Cat(slot.unexpected for slot in parts.slots).any()):
@@ -168,21 +167,17 @@ class SchedulerUnit(wiring.Component):
         m.d.comb += arbiter.clear.eq(starting)
         for unit, slot in enumerate(parts.slots):
             m.d.comb += [
-                arbiter.starts[unit].eq(slot.started & parts.table.picked[unit].announce_start),
+                arbiter.starts[unit].eq(slot.started & parts.table.footprint[unit].announce_start),
                 arbiter.completions[unit].eq(slot.completed),
             ]
         m.d.sync += [valid.eq(arbiter.valid & ~starting), event.start.eq(arbiter.start), event.unit.eq(arbiter.unit)]
         with m.Switch(arbiter.unit):
             for unit, slot in enumerate(parts.slots):
                 with m.Case(unit):
-                    descriptor = parts.table.picked[unit]
                     m.d.sync += [
                         event.parity.eq(slot.pick.parity),
-                        event.operation.eq(descriptor.operation),
-                        event.chunks.eq(descriptor.chunks),
+                        event.footprint.eq(parts.table.footprint[unit]),
                     ]
-                    for pool in range(self.config.n_pools):
-                        m.d.sync += event.shares[pool].eq(descriptor[f"share{pool}"])
         return valid, event
 
     def _apply(self, m: Module, valid: Signal, event: data.View, parts: _Parts) -> None:
@@ -192,14 +187,14 @@ class SchedulerUnit(wiring.Component):
         m.d.comb += [
             completed.eq(valid & ~event.start),
             scoreboard.valid.eq(valid),
-            scoreboard.operation.eq(event.operation),
+            scoreboard.operation.eq(event.footprint.operation),
             scoreboard.start.eq(event.start),
             scoreboard.parity.eq(event.parity),
-            scoreboard.chunks.eq(event.chunks),
+            scoreboard.chunks.eq(event.footprint.chunks),
             # at start both halves are emptied, on retirement that of the older iteration
             scoreboard.clear.eq(Mux(loop.start, 0b11, loop.retire << loop.window.old)),
             table.event_valid.eq(valid),
-            table.event_operation.eq(event.operation),
+            table.event_operation.eq(event.footprint.operation),
             table.event_start.eq(event.start),
             table.event_parity.eq(event.parity),
             table.event_row.eq(scoreboard.row),
@@ -207,7 +202,7 @@ class SchedulerUnit(wiring.Component):
             loop.completed.eq(completed),
             loop.parity.eq(event.parity),
             pools.give_back.eq(completed),
-            pools.returned.eq(event.shares),
+            pools.returned.eq(event.footprint.shares),
         ]
         for unit, slot in enumerate(parts.slots):
             m.d.comb += slot.released.eq(completed & (event.unit == unit))

@@ -12,6 +12,7 @@ __all__ = [
     "control_layout",
     "descriptor_layout",
     "event_layout",
+    "footprint_layout",
     "issue_layout",
     "load_layout",
     "load_signature",
@@ -78,16 +79,26 @@ def pick_layout(config: SchedulerConfig) -> data.StructLayout:
     return data.StructLayout({"index": index_bits(config.n_descriptors), "parity": 1})
 
 
+def footprint_layout(config: SchedulerConfig) -> data.StructLayout:
+    """What a nano-operation holds and marks while it is in flight."""
+    return data.StructLayout(
+        {
+            "chunks": config.n_chunks,
+            "operation": index_bits(config.n_operations),
+            "announce_start": 1,
+            "shares": shares_layout(config),
+        }
+    )
+
+
 def event_layout(config: SchedulerConfig) -> data.StructLayout:
     """A start or a completion on its way to the scoreboard, with all it changes."""
     return data.StructLayout(
         {
             "start": 1,
-            "parity": 1,
-            "operation": index_bits(config.n_operations),
-            "chunks": config.n_chunks,
             "unit": index_bits(config.n_units),
-            "shares": shares_layout(config),
+            "parity": 1,
+            "footprint": footprint_layout(config),
         }
     )
 
