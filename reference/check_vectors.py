@@ -1,7 +1,7 @@
 """Compare the golden models with outputs of the real tiny-cuda-nn: ``python -m reference.check_vectors DIR``.
 
-Prints one line a file. Exit status 0: nothing differs beyond what ``reference.vector_cases`` allows and why; 1: something
-does; 2: the directory or a file cannot be used, said in one sentence.
+Prints one line a file. Exit status 0: nothing differs beyond what ``reference.vector_cases`` allows, and says why; 1:
+something does; 2: the directory or a file cannot be used, said in one sentence.
 """
 
 import argparse

@@ -65,7 +65,11 @@ class VectorFile:
     ) -> MlpConfig:
         """The network of the case; sizes the JSON leaves out are those of the matrices."""
         network = self._block(key)
-        outputs = network.get("n_output_dims", self.config.get("n_output_dims", matrices[-1].shape[0]))
+        outputs = network.get("n_output_dims")
+        if outputs is None:
+            outputs = (
+                self.config.get("n_output_dims", matrices[-1].shape[0]) if key == "network" else matrices[-1].shape[0]
+            )
         return MlpConfig(
             n_input_dims=matrices[0].shape[1],
             n_neurons=network.get("n_neurons", matrices[0].shape[0]),
