@@ -10,7 +10,7 @@ from arch.mlp_engine import REQUANTIZE_CYCLES, MlpEngineConfig
 __all__ = ["Requantize"]
 
 _HALF = 16  # bits of the lower half of an accumulator: both half products fit a DSP block
-_COARSE = 8  # the first of two shift stages moves by multiples of this
+_FINE = 8  # the coarse shift moves by multiples of this, the fine one by less
 
 
 class Requantize(Component):
@@ -58,71 +58,56 @@ class Requantize(Component):
         m.d.sync += valid.eq(valid << 1 | self.valid)
         m.d.comb += self.o_valid.eq(valid[-1])
         enable = [self.valid, *valid[:-1]]
-        # the shift leaves one fraction bit, so the pipeline works with shift - 1
+        # one fraction bit is kept for rounding, so the pipeline shifts by shift - 1; masks are the bits a shift drops
         multiplier = Signal(profile.multiplier_bits)
         shift = [Signal(6, name=f"shift_{stage}") for stage in range(REQUANTIZE_CYCLES - 2)]
         m.d.sync += [multiplier.eq(self.multiplier), shift[0].eq(self.shift - 1)]
         m.d.sync += [after.eq(before) for before, after in pairwise(shift)]
+        low_bits = _FINE.bit_length() - 1
+        product_bits = profile.accumulator_bits + profile.multiplier_bits
+        coarse, coarse_mask = Signal(6), Signal(product_bits)
+        fine, fine_mask = Signal(low_bits), Signal(_FINE - 1)
+        m.d.comb += [coarse.eq(Cat(Const(0, low_bits), shift[-2][low_bits:])), fine.eq(shift[-1])]
+        m.d.sync += [
+            coarse_mask.eq((1 << Cat(Const(0, low_bits), shift[-3][low_bits:])) - 1),
+            fine_mask.eq((1 << shift[-2][:low_bits]) - 1),
+        ]
         for c in range(self.config.cols):
-            stages = self._column(m, c, self.i[c], multiplier, shift)
+            stages = self._column(c, multiplier, (coarse, coarse_mask), (fine, fine_mask))
             assert len(stages) == REQUANTIZE_CYCLES
             for stage_enable, statements in zip(enable, stages, strict=True):
                 with m.If(stage_enable):
                     m.d.sync += statements
         return m
 
-    def _column(self, m: Module, c: int, i: object, multiplier: Signal, shift: list[Signal]) -> list[list]:
-        """Statements of each stage of one column."""
-        profile = self.config.profile
+    def _column(
+        self, c: int, multiplier: Signal, coarse: tuple[Signal, Signal], fine: tuple[Signal, Signal]
+    ) -> list[list]:
+        """Statements of each stage of one column; shifts come with the mask of what they drop."""
+        profile, i = self.config.profile, self.i[c]
         product_bits = profile.accumulator_bits + profile.multiplier_bits
 
-        def signal(shape: object, name: str) -> Signal:
-            return Signal(shape, name=f"{name}_{c}")
+        def register(shape: object, name: str) -> Signal:
+            return Signal(shape, name=f"{name}_{c}", reset_less=True)
 
-        activated = signal(signed(profile.accumulator_bits), "activated")
-        activation = [activated.eq(Mux(self.relu & (i < 0), 0, i))]
-
-        low = signal(unsigned(_HALF + profile.multiplier_bits), "low")
-        high = signal(signed(product_bits - _HALF), "high")
-        halves = [
-            low.eq(activated[:_HALF] * multiplier),
-            high.eq(activated[_HALF:].as_signed() * multiplier),
+        activated = register(signed(profile.accumulator_bits), "activated")
+        low = register(unsigned(_HALF + profile.multiplier_bits), "low")
+        high = register(signed(product_bits - _HALF), "high")
+        product = register(signed(product_bits), "product")
+        coarsely, coarsely_sticky = register(signed(product_bits), "coarsely"), register(1, "coarsely_sticky")
+        finely, finely_sticky = register(signed(product_bits), "finely"), register(1, "finely_sticky")
+        quotient = finely[1:].as_signed()
+        up = finely[0] & (finely_sticky | quotient[0])
+        lowest, highest = profile.value.minimum, profile.value.maximum
+        rounded = quotient[: profile.value_bits].as_signed() + up
+        return [
+            [activated.eq(Mux(self.relu & (i < 0), 0, i))],
+            [
+                low.eq(activated[:_HALF] * multiplier),
+                high.eq(activated[_HALF:].as_signed() * multiplier),
+            ],
+            [product.eq((high << _HALF) + low)],
+            [coarsely.eq(product >> coarse[0]), coarsely_sticky.eq((product & coarse[1]).any())],
+            [finely.eq(coarsely >> fine[0]), finely_sticky.eq(coarsely_sticky | (coarsely & fine[1]).any())],
+            [self.o[c].eq(Mux(quotient >= highest, highest, Mux(quotient < lowest, lowest, rounded)))],
         ]
-
-        product = signal(signed(product_bits), "product")
-        total = [product.eq((high << _HALF) + low)]
-
-        coarse, coarse_sticky = signal(signed(product_bits), "coarse"), signal(1, "coarse_sticky")
-        coarse_steps = product_bits // _COARSE
-        coarse_shift = shift[-2][_COARSE.bit_length() - 1 :]
-        shifted, sticky = signal(signed(product_bits), "shifted"), signal(1, "sticky")
-        with m.Switch(coarse_shift):
-            for step in range(coarse_steps):
-                with m.Case(step):
-                    m.d.comb += [
-                        shifted.eq(product >> (step * _COARSE)),
-                        sticky.eq(product[: step * _COARSE].any()),
-                    ]
-        coarse_stage = [coarse.eq(shifted), coarse_sticky.eq(sticky)]
-
-        fine, fine_sticky = signal(signed(product_bits), "fine"), signal(1, "fine_sticky")
-        fine_shift = shift[-1][: _COARSE.bit_length() - 1]
-        # an extra register below the point catches what the fine shift moves out
-        room = _COARSE - 1
-        moved = signal(signed(product_bits + room), "moved")
-        m.d.comb += moved.eq(Cat(Const(0, room), coarse).as_signed() >> fine_shift)
-        fine_stage = [fine.eq(moved >> room), fine_sticky.eq(coarse_sticky | moved[:room].any())]
-
-        quotient = fine[1:].as_signed()
-        up = fine[0] & (fine_sticky | quotient[0])
-        low_limit, high_limit = profile.value.minimum, profile.value.maximum
-        rounding = [
-            self.o[c].eq(
-                Mux(
-                    quotient >= high_limit,
-                    high_limit,
-                    Mux(quotient < low_limit, low_limit, quotient[: profile.value_bits] + up),
-                )
-            )
-        ]
-        return [activation, halves, total, coarse_stage, fine_stage, rounding]
