@@ -20,7 +20,7 @@ from rtl.scheduler.signature import (
     load_signature,
 )
 
-__all__ = ["SchedulerUnit"]
+__all__ = ["CYCLE_BITS", "SchedulerUnit"]
 
 CYCLE_BITS = 48
 
