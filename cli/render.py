@@ -118,7 +118,7 @@ def render_app(
 
     from reference.field import field_float, field_integer
     from reference.grid_encoding import quantize_coordinates
-    from sim.cosim.nfp import NfpSimulator
+    from sim.cosim.engine import nfp_simulator
     from sim.engine.nfp import nfp_cycles
 
     check_one_of("app", app, RENDERED_APPS)
@@ -130,7 +130,7 @@ def render_app(
     positions, truth = _scene(app, size)
     coordinates = quantize_coordinates(positions).numpy()
 
-    with NfpSimulator(field, config, waves=waves) as simulator:
+    with nfp_simulator(field, config, waves=waves) as simulator:
         started = perf_counter()
         run = simulator.run(coordinates, progress=update)
         seconds = perf_counter() - started

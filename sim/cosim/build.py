@@ -23,8 +23,7 @@ _FLAGS = (
     "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-fPIC -std=c++20 -fno-exceptions", "-LDFLAGS", "-shared",
 )  # fmt: skip
 # -O1 runs as fast as -O2 here (measured on a 32 x 32 array) and compiles in half the time.
-# The wheel's makefile leaves out g++'s option for its precompiled header.
-_MAKE_VARIABLES = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "CFG_CXXFLAGS_PCH_I=-include", "CXX=g++", "LINK=g++")
+_MAKE_VARIABLES = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "CXX=g++", "LINK=g++")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,174 @@
+"""Runs vectors through the RTL of an engine: grid encoding, MLP, or both fused in the neural fields processor."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from amaranth.lib import wiring
+
+from arch.checkpoint import QuantizedField, QuantizedMlp
+from arch.encoding_engine import EncodingEngineConfig
+from arch.encoding_image import encoding_image
+from arch.errors import InputError
+from arch.grid import GridConfig
+from arch.load import LoadImage
+from arch.mlp_engine import MlpEngineConfig
+from arch.mlp_image import mlp_image
+from arch.nfp import NfpConfig
+from arch.nfp_image import nfp_image
+from rtl.encoding.grid_encoding import GridEncoding
+from rtl.mlp.mlp_engine import MlpEngine
+from rtl.nfp.nfp import Nfp
+from rtl.streams import LoadLayout
+from sim.cosim.payload import pack_payloads, unpack_payloads
+from sim.cosim.simulator import RtlSimulator
+
+__all__ = ["EngineRun", "EngineSimulator", "encoding_simulator", "mlp_simulator", "nfp_simulator"]
+
+_MAX_CLOCKS_PER_VECTOR = 4096
+_MAX_CLOCKS_AT_REST = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRun:
+    """Vectors that went through the RTL.
+
+    Parameters
+    ----------
+    outputs : (vectors, outputs) raw results
+    cycles : clocks from the first vector taken to the last result given, both included
+    accepted : clock of every vector's transfer, from the first one's
+    given : clock of every result's transfer, from the first vector's
+    """
+
+    outputs: np.ndarray
+    cycles: int
+    accepted: np.ndarray
+    given: np.ndarray
+
+    @property
+    def clk_per_point(self) -> float:
+        """Clocks a vector, filling and draining included."""
+        return self.cycles / len(self.outputs)
+
+
+class EngineSimulator:
+    """One engine under Verilator, loaded; use as a context manager.
+
+    Parameters
+    ----------
+    component : the engine, with a ``load`` stream, one more source and one sink
+    name : top module name
+    image : what to load first
+    source, sink : names of the streams of vectors and results
+    n_outputs : elements of a result that mean something
+    waves : VCD file, or None
+    seed : seed of random stalls
+    """
+
+    def __init__(
+        self,
+        component: wiring.Component,
+        name: str,
+        image: LoadImage,
+        *,
+        source: str,
+        sink: str,
+        n_outputs: int,
+        waves: Path | None = None,
+        seed: int = 1,
+    ) -> None:
+        self._source, self._sink, self._n_outputs = source, sink, n_outputs
+        self._source_layout = getattr(component, source).payload.shape()
+        self._sink_layout = getattr(component, sink).payload.shape()
+        self._simulator = RtlSimulator(component, name, waves=waves, seed=seed)
+        self.load(image)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._simulator.__exit__(*exception)
+
+    def load(self, image: LoadImage) -> None:
+        """Load tables, weights and registers; the engine must be empty, as it is after every :meth:`run`."""
+        words = pack_payloads(LoadLayout(), {"target": image.target, "address": image.address, "data": image.data})
+        self._simulator.run({"load": words}, {}, max_cycles=4 * len(image) + _MAX_CLOCKS_AT_REST)
+
+    def run(
+        self,
+        vectors: np.ndarray,
+        *,
+        idle: float = 0.0,
+        backpressure: float = 0.0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> EngineRun:
+        """Send raw vectors, (vectors, elements), the last one marked ``last``, and take every result.
+
+        ``idle`` and ``backpressure`` are the stall chances of source and sink; with both 0 the source always offers
+        and the sink always takes, which is what the cycle models time.
+        """
+        count = len(vectors)
+        if count == 0:
+            raise InputError("number of points must be at least 1, not 0")
+        last = np.zeros(count, dtype=np.int64)
+        last[-1] = 1
+        elements = next(iter(self._source_layout))[0]
+        block = self._simulator.run(
+            {self._source: pack_payloads(self._source_layout, {elements: vectors, "last": last})},
+            {self._sink: count},
+            max_cycles=int(count * _MAX_CLOCKS_PER_VECTOR / ((1 - idle) * (1 - backpressure))) + _MAX_CLOCKS_AT_REST,
+            idle=idle,
+            backpressure=backpressure,
+            progress=progress,
+        )
+        results = unpack_payloads(self._sink_layout, block.outputs[self._sink])
+        if not np.array_equal(results["last"], last):
+            raise RuntimeError("The RTL marked another result than the last one as last")
+        first = block.sent[self._source][0]
+        given = (block.taken[self._sink] - first).astype(np.int64)
+        return EngineRun(
+            outputs=results["values"][:, : self._n_outputs],
+            cycles=int(given[-1]) + 1,
+            accepted=(block.sent[self._source] - first).astype(np.int64),
+            given=given,
+        )
+
+
+def encoding_simulator(
+    grid: GridConfig,
+    engine: EncodingEngineConfig,
+    tables: np.ndarray,
+    level_shifts: Sequence[int],
+    *,
+    waves: Path | None = None,
+    seed: int = 1,
+) -> EngineSimulator:
+    """The grid encoding engine with a grid loaded: raw coordinates in, encoded features out."""
+    image = encoding_image(grid, engine, tables, level_shifts)
+    return EngineSimulator(
+        GridEncoding(engine), "grid_encoding", image,
+        source="points", sink="features", n_outputs=grid.n_output_dims, waves=waves, seed=seed,
+    )  # fmt: skip
+
+
+def mlp_simulator(
+    network: QuantizedMlp, engine: MlpEngineConfig, *, waves: Path | None = None, seed: int = 1
+) -> EngineSimulator:
+    """The MLP engine with a network loaded: raw inputs in, raw outputs out."""
+    return EngineSimulator(
+        MlpEngine(engine), "mlp_engine", mlp_image(network, engine),
+        source="inputs", sink="outputs", n_outputs=network.config.n_output_dims, waves=waves, seed=seed,
+    )  # fmt: skip
+
+
+def nfp_simulator(
+    field: QuantizedField, config: NfpConfig, *, waves: Path | None = None, seed: int = 1
+) -> EngineSimulator:
+    """The neural fields processor with a field loaded: raw coordinates in, raw outputs out."""
+    return EngineSimulator(
+        Nfp(config), "nfp", nfp_image(field, config),
+        source="points", sink="results", n_outputs=field.config.networks[-1].n_output_dims, waves=waves, seed=seed,
+    )  # fmt: skip

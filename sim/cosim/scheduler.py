@@ -1,0 +1,168 @@
+"""Runs a program on the scheduler unit's RTL with units that take a given number of clocks, in blocks of cycles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.hdl import Array, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.descriptor import COUNT_BITS, index_bits, pack_program
+from arch.program import Program
+from arch.scheduler import SchedulerConfig
+from rtl.scheduler.scheduler_unit import CYCLE_BITS, SchedulerUnit
+from rtl.scheduler.signature import load_layout, load_signature
+from sim.cosim.payload import pack_payloads, unpack_payloads
+from sim.cosim.simulator import RtlSimulator
+
+__all__ = ["SchedulerRun", "TimedScheduler", "run_program"]
+
+_DURATION_BITS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerRun:
+    """What the RTL did, in clocks after ``start``; arrays are (iterations, nano-operations) int64.
+
+    Parameters
+    ----------
+    issue_clk, complete_clk : handshake at the issue port, and completion pulse
+    cycles : clock in which the unit reported the end of the program
+    """
+
+    issue_clk: np.ndarray
+    complete_clk: np.ndarray
+    cycles: int
+
+
+class TimedScheduler(wiring.Component):
+    """The scheduler unit with units that accept at once and complete after a loaded number of clocks.
+
+    For simulation only: a ``trace`` record is offered in one clock and lost if it is not taken.
+
+    Parameters
+    ----------
+    config : the scheduler unit
+
+    Members
+    -------
+    load : In(stream), as the unit's
+    durations : In(stream), clocks from issue to completion of each descriptor, at least 1
+    go : In(stream), one transfer starts the program
+    trace_0 .. trace_{n_units - 1} : Out(stream), one record a completed nano-operation
+    finish : Out(stream), clock of the end
+    """
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self.config = config
+        index = index_bits(config.n_descriptors)
+        self.duration_layout = data.StructLayout({"index": index, "clocks": _DURATION_BITS})
+        self.record_layout = data.StructLayout(
+            {"index": index, "iteration": COUNT_BITS, "issue": CYCLE_BITS, "complete": CYCLE_BITS}
+        )
+        self.finish_layout = data.StructLayout({"cycle": CYCLE_BITS})
+        traces = {f"trace_{unit}": Out(stream.Signature(self.record_layout)) for unit in range(config.n_units)}
+        super().__init__(
+            {
+                "load": In(load_signature(config)),
+                "durations": In(stream.Signature(self.duration_layout)),
+                "go": In(stream.Signature(data.StructLayout({"start": 1}))),
+                **traces,
+                "finish": Out(stream.Signature(self.finish_layout)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.unit = scheduler = SchedulerUnit(self.config)
+        wiring.connect(m, wiring.flipped(self.load), scheduler.load)
+        durations = Array(Signal(_DURATION_BITS, name=f"duration_{n}") for n in range(self.config.n_descriptors))
+        m.d.comb += [
+            self.durations.ready.eq(1),
+            self.go.ready.eq(~scheduler.busy),
+            scheduler.start.eq(self.go.valid & self.go.ready & self.go.payload.start),
+        ]
+        with m.If(self.durations.valid):
+            m.d.sync += durations[self.durations.payload.index].eq(self.durations.payload.clocks)
+        for number in range(self.config.n_units):
+            self._execute(m, scheduler, number, durations)
+        with m.If(scheduler.done):
+            m.d.sync += [self.finish.valid.eq(1), self.finish.payload.cycle.eq(scheduler.cycle)]
+        with m.Elif(self.finish.ready):
+            m.d.sync += self.finish.valid.eq(0)
+        return m
+
+    def _execute(self, m: Module, scheduler: SchedulerUnit, number: int, durations: Array) -> None:
+        """One unit: count a nano-operation's clocks down, then complete it."""
+        issue, complete = scheduler.issue[number], scheduler.complete[number]
+        trace = getattr(self, f"trace_{number}")
+        busy = Signal(name=f"busy_{number}")
+        left = Signal(_DURATION_BITS, name=f"left_{number}")
+        record = trace.payload
+        m.d.comb += [
+            issue.ready.eq(~busy),
+            complete.valid.eq(busy & (left == 1)),
+            complete.index.eq(record.index),
+            trace.valid.eq(complete.valid),
+            record.complete.eq(scheduler.cycle),
+        ]
+        with m.If(issue.valid & issue.ready):
+            m.d.sync += [
+                busy.eq(1),
+                left.eq(durations[issue.payload.index]),
+                record.index.eq(issue.payload.index),
+                record.iteration.eq(issue.payload.iteration),
+                record.issue.eq(scheduler.cycle),
+            ]
+        with m.Elif(busy):
+            m.d.sync += [left.eq(left - 1), busy.eq(left != 1)]
+
+
+def run_program(
+    program: Program, config: SchedulerConfig, durations_clk: Sequence[int], *, max_cycles: int
+) -> SchedulerRun:
+    """Run ``program`` on the RTL; units take ``durations_clk`` clocks from issue to completion.
+
+    Raises
+    ------
+    InputError
+        If the program does not fit the unit or does not end within ``max_cycles``.
+    """
+    packed = pack_program(program, config)
+    bench = TimedScheduler(config)
+    port = {name: number for number, name in enumerate(program.units)}
+    counts = dict.fromkeys(range(config.n_units), 0)
+    for nano in program.nano_operations:
+        counts[port[nano.unit]] += program.count
+    with RtlSimulator(bench, "timed_scheduler") as simulator:
+        durations = {"index": np.arange(len(durations_clk)), "clocks": np.asarray(durations_clk)}
+        inputs = {
+            "load": _load_words(packed, config),
+            "durations": pack_payloads(bench.duration_layout, durations),
+        }
+        simulator.run(inputs, {}, max_cycles=1000)
+        block = simulator.run(
+            {"go": np.ones((1, 1), dtype=np.uint32)},
+            {"finish": 1, **{f"trace_{unit}": count for unit, count in counts.items()}},
+            max_cycles=max_cycles,
+        )
+    shape = (program.count, len(program.nano_operations))
+    issue, complete = np.full(shape, -1, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
+    for unit in counts:
+        records = unpack_payloads(bench.record_layout, block.outputs[f"trace_{unit}"])
+        issue[records["iteration"], records["index"]] = records["issue"]
+        complete[records["iteration"], records["index"]] = records["complete"]
+    finish = unpack_payloads(bench.finish_layout, block.outputs["finish"])
+    return SchedulerRun(issue_clk=issue, complete_clk=complete, cycles=int(finish["cycle"][0]))
+
+
+def _load_words(packed: object, config: SchedulerConfig) -> np.ndarray:
+    """Descriptors are wider than 64 bits, so words are packed by Python's integers."""
+    layout = load_layout(config)
+    rows = []
+    for table, address, word in packed.load_words():
+        payload = int(table) << layout["table"].offset | address << layout["address"].offset
+        payload |= word << layout["data"].offset
+        rows.append([payload >> (32 * index) & 0xFFFFFFFF for index in range(-(-layout.size // 32))])
+    return np.array(rows, dtype=np.uint32)
