@@ -5,7 +5,7 @@ Every level is described by registers, so one build serves every field that fits
 the cycle model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 
@@ -22,11 +22,13 @@ __all__ = [
     "PORTS_PER_BANK",
     "EncodingEngineConfig",
     "LevelLayout",
+    "fitting_engine",
     "level_layouts",
 ]
 
 N_BANKS = 8
 PORTS_PER_BANK = 2
+_MAX_TABLE_ROWS = 1 << 24
 HASHED_BANK_BITS = (0, 3, 4)
 """Best three index bits for hashed levels: 1.0024 clocks a point in lockstep (measured over 2.1 M cells)."""
 
@@ -65,7 +67,7 @@ class EncodingEngineConfig:
         check_one_of("level_parallel", self.level_parallel, (1, 2, 4, 8, 16))
         if self.level_parallel > self.n_levels:
             raise InputError(f"level_parallel must be at most n_levels = {self.n_levels}, not {self.level_parallel}")
-        check_integer("table_rows", self.table_rows, N_BANKS, 1 << 24)
+        check_integer("table_rows", self.table_rows, N_BANKS, _MAX_TABLE_ROWS)
         if self.table_rows % N_BANKS:
             raise InputError(f"table_rows must be a multiple of {N_BANKS}, not {self.table_rows}")
         integer_profile(self.arithmetic)
@@ -254,6 +256,20 @@ def level_layouts(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[Level
             "take a larger engine, more level_parallel or a smaller log2_hashmap_size"
         )
     return tuple(layouts)
+
+
+def fitting_engine(grid: GridConfig, *, level_parallel: int = 1, arithmetic: str = "int8") -> EncodingEngineConfig:
+    """The smallest engine that holds ``grid`` on ``level_parallel`` physical engines."""
+    engine = EncodingEngineConfig(
+        n_pos_dims=grid.n_pos_dims,
+        n_features_per_level=grid.n_features_per_level,
+        n_levels=grid.n_levels,
+        level_parallel=level_parallel,
+        table_rows=_MAX_TABLE_ROWS,
+        arithmetic=arithmetic,
+    )
+    rows = max(layout.first_row + layout.rows for layout in level_layouts(grid, engine))
+    return replace(engine, table_rows=rows * N_BANKS)
 
 
 def choose_bank_bits(level: GridLevel, n_pos_dims: int) -> tuple[int, int, int]:
