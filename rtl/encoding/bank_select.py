@@ -1,6 +1,6 @@
 """Bank and row of table indices."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -78,8 +78,9 @@ class BankSelect(wiring.Component):
             bank = [low.bit_select(self.bank_bits[number], 1) for number in range(_SELECTORS)]
             squeezed = low
             for number in reversed(range(_SELECTORS)):
-                shifted = squeezed[1:]
-                squeezed = Cat(Mux(above[number][bit], shifted[bit], squeezed[bit]) for bit in range(len(shifted)))
+                kept = Signal(len(squeezed) - 1, name=f"kept_{corner}_{number}")
+                m.d.comb += kept.eq((squeezed & ~above[number]) | (squeezed >> 1 & above[number]))
+                squeezed = kept
             bank_0 = Signal(_SELECTORS, name=f"bank_{corner}")
             row_0 = Signal(row_bits, name=f"squeezed_{corner}")
             with m.If(self.en):

@@ -1,5 +1,7 @@
 """Table indices of a cell's corners."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -74,7 +76,7 @@ class CornerIndex(wiring.Component):
         with m.If(self.en):
             m.d.sync += wrap[0][:bits].eq(self.limit)
             m.d.sync += wrap[0][bits].eq(self.hashed)
-            m.d.sync += [later.eq(earlier) for earlier, later in zip(wrap, wrap[1:], strict=False)]
+            m.d.sync += [later.eq(earlier) for earlier, later in pairwise(wrap)]
             m.d.sync += product[0].eq(self.cell[0])
             for dim in range(1, dims):
                 m.d.sync += product[dim].eq(self.cell[dim] * self.strides[dim - 1])

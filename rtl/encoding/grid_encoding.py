@@ -98,13 +98,13 @@ class GridEncoding(wiring.Component):
         m.d.sync += pending.eq(taken)
         with m.If(taken):
             m.d.sync += word.eq(offered)
-            with m.If(offered.target == LoadTarget.ENCODING_CONTROL):
-                with m.If(offered.address == ControlRegister.N_LEVELS):
-                    with m.If((offered.data >= 1) & (offered.data <= config.n_levels)):
-                        m.d.sync += n_levels.eq(offered.data)
-                with m.If(offered.address == ControlRegister.N_POS_DIMS):
-                    with m.If((offered.data >= 2) & (offered.data <= config.n_pos_dims)):
-                        m.d.sync += three_dims.eq(offered.data == 3)
+            control = offered.target == LoadTarget.ENCODING_CONTROL
+            levels_fit = (offered.data >= 1) & (offered.data <= config.n_levels)
+            dims_fit = (offered.data >= 2) & (offered.data <= config.n_pos_dims)
+            with m.If(control & (offered.address == ControlRegister.N_LEVELS) & levels_fit):
+                m.d.sync += n_levels.eq(offered.data)
+            with m.If(control & (offered.address == ControlRegister.N_POS_DIMS) & dims_fit):
+                m.d.sync += three_dims.eq(offered.data == 3)
 
         level = word.address[LEVEL_ADDRESS_SHIFT:]
         row = word.address[BANK_ADDRESS_BITS:ENGINE_ADDRESS_SHIFT]

@@ -129,9 +129,7 @@ async def a_load_word_waits_for_the_points_inside(dut):
     start = np.zeros(len(points), dtype=int)
     before = [int(features) for features in case["features"][:60]]
     after = [int(features) for features in case["patched_features"][:60]]
-    _, _, features, loaded = await bench.run(
-        points, start, start, limit=5000, load_at=30, load_word=int(case["patch"])
-    )
+    _, _, features, loaded = await bench.run(points, start, start, limit=5000, load_at=30, load_word=int(case["patch"]))
     assert loaded is not None
     assert before[30:] != after[30:], "the patched row must matter"
     assert features == before[:30] + after[30:]

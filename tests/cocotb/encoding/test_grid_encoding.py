@@ -86,15 +86,15 @@ def _case(path: Path, rng: np.random.Generator, grid: GridConfig, engine: Encodi
         for t, a, d in zip(patched_image.target, patched_image.address, patched_image.data, strict=True)
     ]
     patch = words[patch_at]
-    words[patch_at] = load_layout.const(
-        {"target": 2, "address": int(image.address[patch_at]), "data": int(image.data[patch_at])}
-    ).as_value().value
+    words[patch_at] = (
+        load_layout.const({"target": 2, "address": int(image.address[patch_at]), "data": int(image.data[patch_at])})
+        .as_value()
+        .value
+    )
     stalls = [(source, sink) for source in (False, True) for sink in (False, True)]
     offered = np.stack([_clocks(rng, source, len(points), 4 * grid.n_levels) for source, _ in stalls])
     wanted = np.stack([_clocks(rng, sink, len(points), 4 * grid.n_levels) for _, sink in stalls])
-    timings = [
-        encoding_cycles(grid, engine, points, offered=o, wanted=w) for o, w in zip(offered, wanted, strict=True)
-    ]
+    timings = [encoding_cycles(grid, engine, points, offered=o, wanted=w) for o, w in zip(offered, wanted, strict=True)]
     np.savez(
         path,
         load=np.array([str(word) for word in words]),
@@ -116,8 +116,9 @@ def _case(path: Path, rng: np.random.Generator, grid: GridConfig, engine: Encodi
 
 
 SERIAL = EncodingEngineConfig(n_levels=4, table_rows=4096, level_parallel=1)
+# A 2-dimensional build: four engines of eight corners would take minutes of C++ compilation.
 PARALLEL = EncodingEngineConfig(
-    n_levels=8, table_rows=4096, level_parallel=4, n_features_per_level=4, arithmetic="int16"
+    n_pos_dims=2, n_levels=7, table_rows=4096, level_parallel=4, n_features_per_level=1, arithmetic="int16"
 )
 CASES = {
     "serial": (
@@ -134,12 +135,12 @@ CASES = {
         PARALLEL,
         [
             GridConfig(
-                n_pos_dims=3, n_levels=7, n_features_per_level=4, log2_hashmap_size=11, base_resolution=4,
+                n_pos_dims=2, n_levels=7, n_features_per_level=1, log2_hashmap_size=11, base_resolution=9,
                 per_level_scale=1.6,
             ),
             # fewer levels than engines
             GridConfig(
-                n_pos_dims=2, n_levels=3, n_features_per_level=4, log2_hashmap_size=8, base_resolution=16,
+                n_pos_dims=2, n_levels=3, n_features_per_level=1, log2_hashmap_size=8, base_resolution=16,
                 per_level_scale=2.0,
             ),
         ],
