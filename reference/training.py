@@ -41,14 +41,14 @@ class TrainingConfig:
     batch : points of a step
     learning_rate : largest rate, after the warm-up of 20 steps; it ends at a hundredth of this
     seed : of initial values and of the order or choice of points
-    threads : torch's threads; part of the recipe because sums over points depend on it
+    threads : torch's threads; part of the recipe because the order of sums depends on it
     """
 
     steps: int
     batch: int
     learning_rate: float = 1e-2
     seed: int = 1
-    threads: int = 2
+    threads: int = 1
 
     def __post_init__(self) -> None:
         check_integer("steps", self.steps, 1, 1 << 20)
@@ -58,8 +58,8 @@ class TrainingConfig:
         check_integer("threads", self.threads, 1, 256)
 
 
-GIA_TRAINING = TrainingConfig(steps=2400, batch=1 << 15)
-NSDF_TRAINING = TrainingConfig(steps=1200, batch=1 << 14)
+GIA_TRAINING = TrainingConfig(steps=2000, batch=1 << 15)
+NSDF_TRAINING = TrainingConfig(steps=1500, batch=1 << 13)
 
 
 @dataclass(frozen=True, kw_only=True)
