@@ -4,29 +4,30 @@ A frame is cut into batches of points. The GPU's remaining kernels (ray generati
 cluster work as a pipeline: while the SMs finish batch N, the cluster encodes and infers batch N + 1. With per-batch
 times of the two and of the host's launches, a frame takes
 
-    sum of the three for the first batch + (batches - 1) * the longest of the three.
+    sum of the three for the first batch + (batches - 1) * the longest of the three
+
+(:class:`sim.machine.frame_pipeline.FramePipeline`, which also runs it on the scheduler unit's cycle model).
 
 The cluster's time comes from the cycle models; the rest from published figures, each with its mark. What is not
 published is derived, and every derivation is listed by :func:`assumptions` and explained in ``docs/frames.md``.
 """
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from pathlib import Path
 
-import workloads
-from arch.errors import InputError, check_integer, check_one_of
+from arch.errors import check_integer, check_one_of
 from arch.field import APPS
-from arch.nfp import ClusterConfig
-from arch.presets import FIELDS, preset
+from arch.nfp import ClusterConfig, NfpConfig
+from arch.presets import FIELDS
+from sim.machine.frame_baseline import FrameBaseline
+from sim.machine.frame_pipeline import FramePipeline
 from sim.machine.nfp_rate import NfpRate, nfp_for, nfp_rate
 
 __all__ = [
-    "BATCH_POINTS", "ENCODINGS", "MODES", "RESOLUTIONS", "AverageSpeedup", "Figure", "FrameBaseline", "FrameRow",
-    "assumptions", "average_speedups", "frame_row", "frame_table",
+    "BATCH_POINTS", "ENCODINGS", "MODES", "RESOLUTIONS", "AverageSpeedup", "FrameRow", "assumptions",
+    "average_speedups", "frame_pipeline", "frame_row", "frame_table",
 ]  # fmt: skip
 
 ENCODINGS: Mapping[str, str] = {"hashgrid": "hash", "densegrid": "dense", "lowres": "lowres"}
@@ -43,77 +44,6 @@ BATCH_POINTS = 1 << 18
 
 _LAUNCHES_PER_BATCH = 2
 """One NGPC command and one kernel for the rest."""
-
-_FHD_PIXELS = 1920 * 1080
-_MARKS = ("A", "M", "S", "R-high", "R-mid", "R-low", "D")
-"""Surest first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A figure with its origin (marks as in ``workloads/frames``)."""
-
-    value: float
-    mark: str
-
-    def __post_init__(self) -> None:
-        if self.mark not in _MARKS:
-            raise InputError(f"mark of a figure must be one of {', '.join(_MARKS)}, not {self.mark!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameBaseline:
-    """Published frame times of one GPU.
-
-    Parameters
-    ----------
-    gpu : name of the device
-    fhd_hashgrid_ms : per app, one 1920x1080 frame with the hash grid
-    kernel_share : per encoding, part of the frame spent in encoding and MLP kernels
-    fused_rest_speedup : of the remaining kernels when fused into one
-    launch_us : one launch from the host
-    average_speedup : per encoding and cluster size, as published
-    ns_per_point : per app, relative cost of a point on a GPU
-    """
-
-    gpu: str
-    fhd_hashgrid_ms: Mapping[str, Figure]
-    kernel_share: Mapping[str, Figure]
-    fused_rest_speedup: Figure
-    launch_us: Figure
-    average_speedup: Mapping[str, Mapping[int, Figure]]
-    ns_per_point: Mapping[str, Figure]
-
-    @classmethod
-    def named(cls, gpu: str) -> "FrameBaseline":
-        """The baseline of ``workloads/frames/<gpu>.toml``; raises InputError naming the choices if there is none."""
-        files = {path.stem: path for path in sorted((Path(workloads.__file__).parent / "frames").glob("*.toml"))}
-        return _load(preset("gpu", files, gpu))
-
-    def rest_ms(self, app: str, pixels: int) -> float:
-        """Kernels around the field, in proportion to the pixels and the same for every encoding."""
-        return self.fhd_hashgrid_ms[app].value * (1 - self.kernel_share["hashgrid"].value) * pixels / _FHD_PIXELS
-
-    def frame_ms(self, app: str, encoding: str, pixels: int) -> float:
-        """A frame on the GPU alone: the rest, and the encoding's published share on top of it."""
-        return self.rest_ms(app, pixels) / (1 - self.kernel_share[encoding].value)
-
-    def frame_mark(self, app: str, encoding: str, pixels: int) -> str:
-        """Mark of :meth:`frame_ms`: the published figure's own, D for what is derived from it."""
-        return self.fhd_hashgrid_ms[app].mark if self.is_published(encoding, pixels) else "D"
-
-    def is_published(self, encoding: str, pixels: int) -> bool:
-        """Whether :meth:`frame_ms` is a published figure as it stands."""
-        return encoding == "hashgrid" and pixels == _FHD_PIXELS
-
-    def points_per_pixel(self, app: str) -> float:
-        """Field queries of a pixel: 1 for gia; for the others from published times and measured cost ratios.
-
-        Points = kernel time / cost of a point, where gia's known count gives this GPU's cost of a gia point and
-        ``ns_per_point`` the ratio of the app's cost to gia's.
-        """
-        time_ratio = self.fhd_hashgrid_ms[app].value / self.fhd_hashgrid_ms["gia"].value
-        return time_ratio * self.ns_per_point["gia"].value / self.ns_per_point[app].value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,40 +171,60 @@ def frame_row(
         return FrameRow(**case, frame_ms=gpu_ms, fps=1e3 / gpu_ms, speedup=1.0, limiter="gpu", source=source)
 
     rate = rate or _preset_rate(app, encoding)
-    cluster = ClusterConfig(nfp=_preset_nfp(app, encoding), n_nfps=n_nfp)
-    stages = _stage_ms(baseline, cluster, rate, points=points, batch_points=batch_points, mode=mode,
-                       rest_ms=baseline.rest_ms(app, pixels))  # fmt: skip
-    batches = ceil(points / batch_points)
-    frame_ms = sum(stages.values()) + (batches - 1) * max(stages.values())
-    limiter = max(stages, key=stages.__getitem__)
+    pipeline = frame_pipeline(
+        baseline, app=app, encoding=encoding, resolution=resolution, n_nfp=n_nfp, mode=mode, batch_points=batch_points,
+        rate=rate,
+    )  # fmt: skip
     table_kib = rate.table_bytes / 1024
     return FrameRow(
         **case,
-        frame_ms=frame_ms,
-        fps=1e3 / frame_ms,
-        speedup=gpu_ms / frame_ms,
-        limiter=limiter,
-        source="cycle_model" if limiter == "ngpc" else "calibrated",
+        frame_ms=pipeline.frame_us / 1e3,
+        fps=1e6 / pipeline.frame_us,
+        speedup=1e3 * gpu_ms / pipeline.frame_us,
+        limiter=pipeline.limiter,
+        source="cycle_model" if pipeline.limiter == "ngpc" else "calibrated",
         clk_per_point=rate.clk_per_point,
         table_kib=table_kib,
         fits_1mib=table_kib <= 1024,
     )
 
 
-def _stage_ms(
-    baseline: FrameBaseline, cluster: ClusterConfig, rate: NfpRate, *, points: int, batch_points: int, mode: str,
-    rest_ms: float,
-) -> dict[str, float]:  # fmt: skip
-    """Time of one batch in each stage of the pipeline; the points are dealt out evenly over the batches."""
-    batches = ceil(points / batch_points)
-    nano_batches = ceil(points / batches / cluster.nfp.mlp.nano_batch)
-    points_per_nfp = ceil(nano_batches / cluster.n_nfps) * cluster.nfp.mlp.nano_batch
-    rest = rest_ms / (baseline.fused_rest_speedup.value if mode == "ngpc_fused_rest" else 1.0)
-    return {
-        "ngpc": (points_per_nfp * rate.clk_per_point + rate.latency) / cluster.clock_hz * 1e3,
-        "rest": rest / batches,
-        "launch": _LAUNCHES_PER_BATCH * baseline.launch_us.value / 1e3,
-    }
+def frame_pipeline(
+    baseline: FrameBaseline,
+    *,
+    app: str,
+    encoding: str,
+    resolution: str,
+    n_nfp: int,
+    mode: str,
+    batch_points: int = BATCH_POINTS,
+    rate: NfpRate | None = None,
+) -> FramePipeline:
+    """The pipeline of batches a frame is: how many, and how long each stage takes for one.
+
+    The points are dealt out evenly over as few batches as ``batch_points`` allows, but whole loop bodies of them.
+    """
+    _check_case(app, encoding)
+    check_one_of("resolution", resolution, tuple(RESOLUTIONS))
+    check_one_of("mode", mode, MODES[1:])
+    rate = rate or _preset_rate(app, encoding)
+    cluster = ClusterConfig(nfp=_preset_nfp(app, encoding), n_nfps=n_nfp)
+    width, height = RESOLUTIONS[resolution]
+    points = round(baseline.points_per_pixel(app) * width * height)
+    batches = FramePipeline.whole_bodies(ceil(points / batch_points))
+    nano_batch = cluster.nfp.mlp.nano_batch
+    points_per_nfp = ceil(ceil(points / batches / nano_batch) / n_nfp) * nano_batch
+    rest_ms = baseline.rest_ms(app, width * height)
+    if mode == "ngpc_fused_rest":
+        rest_ms /= baseline.fused_rest_speedup.value
+    return FramePipeline(
+        name=f"{app} {encoding} {resolution}, NGPC-{n_nfp}, {mode}",
+        batches=batches,
+        batch_points=ceil(points / batches),
+        launch_us=_LAUNCHES_PER_BATCH * baseline.launch_us.value,
+        ngpc_us=(points_per_nfp * rate.clk_per_point + rate.latency) / cluster.clock_hz * 1e6,
+        rest_us=1e3 * rest_ms / batches,
+    )
 
 
 def average_speedups(rows: Sequence[FrameRow], gpu: str = "rtx3090") -> list[AverageSpeedup]:
@@ -320,31 +270,10 @@ def _check_case(app: str, encoding: str) -> None:
 
 
 @cache
-def _preset_nfp(app: str, encoding: str):
+def _preset_nfp(app: str, encoding: str) -> NfpConfig:
     return nfp_for(FIELDS[f"{app}_{ENCODINGS[encoding]}"])
 
 
 @cache
 def _preset_rate(app: str, encoding: str) -> NfpRate:
     return nfp_rate(FIELDS[f"{app}_{ENCODINGS[encoding]}"], _preset_nfp(app, encoding))
-
-
-def _figures(table: Mapping[str, Mapping]) -> dict[str, Figure]:
-    return {name: Figure(**entry) for name, entry in table.items()}
-
-
-@cache
-def _load(path: Path) -> FrameBaseline:
-    text = tomllib.loads(path.read_text(encoding="utf-8"))
-    return FrameBaseline(
-        gpu=text["gpu"],
-        fhd_hashgrid_ms=_figures(text["fhd_hashgrid_ms"]),
-        kernel_share=_figures(text["kernel_share"]),
-        fused_rest_speedup=Figure(**text["fused_rest"]["speedup"]),
-        launch_us=Figure(**text["launch"]["microseconds"]),
-        average_speedup={
-            encoding: {int(n_nfp): Figure(**entry) for n_nfp, entry in table.items()}
-            for encoding, table in text["average_speedup"].items()
-        },
-        ns_per_point=_figures(text["ns_per_point_h200"]),
-    )

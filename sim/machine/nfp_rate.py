@@ -9,10 +9,11 @@ import numpy as np
 
 from arch.encoding_engine import N_BANKS, EncodingEngineConfig, level_layouts
 from arch.field import FieldConfig
-from arch.mlp_engine import MlpEngineConfig, layer_tiles
+from arch.mlp_engine import MlpEngineConfig
 from arch.nfp import NfpConfig
 from arch.number_format import COORDINATE
 from sim.engine.encoding import encoding_cycles
+from sim.engine.mlp import mlp_total_cycles
 
 __all__ = ["NfpRate", "nfp_for", "nfp_rate"]
 
@@ -28,7 +29,7 @@ class NfpRate:
     ----------
     encoding_clk_per_point : the encoding engine, bank conflicts included
     mlp_clk_per_point : the MLP engine, all networks of the field
-    latency : clocks from the first point of a nano-batch to its last result, beyond the points' own clocks
+    latency : clocks a run takes beyond those of its points: filling the encoding engine and the first nano-batch
     table_bytes : feature table of the fullest level engine
     """
 
@@ -72,15 +73,22 @@ def nfp_for(field: FieldConfig) -> NfpConfig:
 
 
 def nfp_rate(field: FieldConfig, nfp: NfpConfig, *, seed: int = 0) -> NfpRate:
-    """Run the cycle models on uniformly random points (the worst order for table banks)."""
-    tiles = sum(layer.tiles for network in field.networks for layer in layer_tiles(network, nfp.mlp))
+    """Run the cycle models: the encoding on uniformly random points (the worst order for table banks).
+
+    The networks of a field share the MLP engine, so their clocks add up.
+    """
     shape = (_SAMPLE_POINTS, field.grid.n_pos_dims)
     coordinates_raw = np.random.default_rng(seed).integers(0, 1 << COORDINATE.fraction_bits, size=shape, endpoint=True)
     encoding = encoding_cycles(field.grid, nfp.encoding, coordinates_raw)
-    row_bytes = field.grid.n_features_per_level * nfp.encoding.profile.value_bits // 8
+    nano_batch = nfp.mlp.nano_batch
+    alone = sum(mlp_total_cycles(network, nfp.mlp, nano_batch) for network in field.networks)
+    steady = sum(
+        mlp_total_cycles(network, nfp.mlp, 2 * nano_batch) - mlp_total_cycles(network, nfp.mlp, nano_batch)
+        for network in field.networks
+    )
     return NfpRate(
         encoding_clk_per_point=float(encoding.features[-1] - encoding.features[0]) / (_SAMPLE_POINTS - 1),
-        mlp_clk_per_point=float(tiles),
-        latency=int(encoding.features[0] - encoding.accepted[0]),
-        table_bytes=nfp.encoding.table_rows * row_bytes,
+        mlp_clk_per_point=steady / nano_batch,
+        latency=int(encoding.features[0] - encoding.accepted[0]) + alone - steady,
+        table_bytes=nfp.encoding.table_rows * field.grid.n_features_per_level * nfp.encoding.profile.value_bits // 8,
     )

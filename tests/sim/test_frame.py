@@ -2,22 +2,28 @@
 
 from dataclasses import replace
 from math import isclose
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from arch.errors import InputError
 from arch.field import APPS
+from arch.presets import FIELDS
+from sim.engine.encoding import encoding_cycles
+from sim.engine.mlp import MlpClock
 from sim.machine.frame import (
     ENCODINGS,
     RESOLUTIONS,
-    Figure,
-    FrameBaseline,
     assumptions,
     average_speedups,
+    frame_pipeline,
     frame_row,
     frame_table,
 )
-from sim.machine.nfp_rate import NfpRate
+from sim.machine.frame_baseline import Figure, FrameBaseline
+from sim.machine.frame_pipeline import FramePipeline
+from sim.machine.nfp_rate import NfpRate, nfp_for, nfp_rate
 
 BASELINE = FrameBaseline.named("rtx3090")
 FUSED = {"n_nfp": 8, "mode": "ngpc_fused_rest"}
@@ -81,7 +87,7 @@ def by_hand(stages: list[float], batches: int) -> float:
 @pytest.mark.parametrize("mode", ["ngpc", "ngpc_fused_rest"])
 def test_a_frame_is_a_pipeline_of_batches(clk_per_point, mode):
     rate = NfpRate(encoding_clk_per_point=clk_per_point, mlp_clk_per_point=0.001, latency=500, table_bytes=1)
-    batch_points = 1 << 16
+    batch_points = 1 << 16  # 31.6 batches; 32 are whole loop bodies
     row = frame_row(
         BASELINE,
         app="gia",
@@ -100,6 +106,31 @@ def test_a_frame_is_a_pipeline_of_batches(clk_per_point, mode):
     assert row.limiter == max(stages, key=stages.get)
     assert row.source == ("cycle_model" if row.limiter == "ngpc" else "calibrated")
     assert isclose(row.fps * row.frame_ms, 1e3) and isclose(row.speedup * row.frame_ms, 2.12)
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [(9.0, 100.0, 60.0), (9.0, 60.0, 100.0), (50.0, 20.0, 30.0), (40.0, 40.0, 40.0), (9.0, 100.0, 100.0)],
+)
+@pytest.mark.parametrize("batches", [1, 5, 8, 64])
+def test_the_scheduler_unit_runs_a_frame_in_the_closed_forms_time(stages, batches):
+    """A wake-up costs the unit 3 clocks, 3 ns: per batch at most one on the way of the longest stage."""
+    launch, ngpc, rest = stages
+    pipeline = FramePipeline(
+        name="test", batches=batches, batch_points=1 << 18, launch_us=launch, ngpc_us=ngpc, rest_us=rest
+    )
+    timeline = pipeline.timeline()
+    assert len(timeline.entries) == 3 * batches
+    assert 0 <= timeline.makespan_us - pipeline.frame_us <= 0.004 * (batches + 8)
+
+
+def test_a_published_frame_runs_on_the_scheduler_unit():
+    pipeline = frame_pipeline(BASELINE, app="nsdf", encoding="hashgrid", resolution="fhd", **FUSED)
+    timeline = pipeline.timeline()
+    assert isclose(timeline.makespan_us, pipeline.frame_us, rel_tol=1e-3)
+    assert timeline.unit_busy["ngpc"] > 0.98
+    row = frame_row(BASELINE, app="nsdf", encoding="hashgrid", resolution="fhd", **FUSED)
+    assert isclose(row.frame_ms, pipeline.frame_us / 1e3)
 
 
 def test_every_limiter_can_limit():
@@ -153,6 +184,23 @@ def test_averages_stand_beside_the_published_ones(table):
     assert average_speedups([row for row in table if row.app != "gia"]) == []
 
 
+def test_the_documented_speedups_are_current(table):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "frames.md").read_text(encoding="utf-8")
+    found = [a for a in average_speedups(table) if (a.encoding, a.resolution) == ("hashgrid", "fhd")]
+    assert f"| ours | {' | '.join(f'{a.speedup:.1f}' for a in found)} |" in text
+
+
+def test_the_rate_is_that_of_the_two_engines_chained():
+    """A run through both cycle models takes its points' clocks and the latency, whatever the pace-setter."""
+    field, points = FIELDS["nsdf_hash"], 1024
+    nfp = nfp_for(field)
+    rate = nfp_rate(field, nfp)
+    raw = np.random.default_rng(1).integers(0, 1 << 23, size=(points, 3), endpoint=True)
+    encoding = encoding_cycles(field.grid, nfp.encoding, raw)
+    outputs = MlpClock(field.network, nfp.mlp).run(points, offered=encoding.features).outputs
+    assert abs(outputs[-1] - encoding.accepted[0] + 1 - points * rate.clk_per_point - rate.latency) <= 4
+
+
 def test_assumptions_are_sentences():
     found = assumptions()
     assert len(found) >= 8
@@ -174,6 +222,18 @@ def test_bad_input_is_refused_in_one_sentence(options, sentence):
     with pytest.raises(InputError) as refused:
         frame_table(**options)
     assert str(refused.value) == sentence
+
+
+def test_a_broken_pipeline_is_refused():
+    with pytest.raises(InputError) as refused:
+        FramePipeline(name="x", batches=9, batch_points=1, launch_us=1.0, ngpc_us=1.0, rest_us=1.0)
+    assert str(refused.value) == "batches must be at most 8 or a multiple of 8, not 9"
+    with pytest.raises(InputError) as refused:
+        FramePipeline(name="x", batches=8, batch_points=1, launch_us=1.0, ngpc_us=0.0, rest_us=1.0)
+    assert str(refused.value) == "time of stage ngpc must be a number above 0, not 0.0"
+    with pytest.raises(InputError) as refused:
+        frame_pipeline(BASELINE, app="gia", encoding="hashgrid", resolution="fhd", n_nfp=8, mode="gpu_only")
+    assert str(refused.value) == "mode must be one of ngpc, ngpc_fused_rest, not 'gpu_only'"
 
 
 def test_a_bad_mode_and_a_bad_mark_are_refused():
