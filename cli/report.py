@@ -1,7 +1,7 @@
 """``ngpc report``: the main job in one process, and the page, trace, pictures and Verilog it leaves behind."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ from report.whole_file import make_directory, write_whole
 
 if TYPE_CHECKING:
     from sim.machine.frame import AverageSpeedup, FrameRow
+    from sim.machine.timeline import Timeline
     from sim.machine.tokens import TokenTiming
 
 __all__ = ["report"]
@@ -30,6 +31,7 @@ _SUMMARY = (
     "without an NGPC, tokens with and without nano-batch overlap, and the Verilog of it all. "
     f"Every figure names its source: {'; '.join(f'{name} = {text}' for name, text in SOURCES.items())}."
 )
+_SHOWN_FRAME = {"app": "gia", "encoding": "hashgrid", "resolution": "fhd", "n_nfp": 16}
 _SHOWN_ENCODING, _SHOWN_RESOLUTION, _SHOWN_NFPS = "hashgrid", "fhd", 64
 
 
@@ -45,7 +47,8 @@ def report(
     Leaves report.html, trace.json, results.json, pictures/ and verilog/ in the directory. Exit code 1 if the RTL
     differs from the golden model or its clocks from the cycle model's.
     """
-    from sim.machine.frame import assumptions, average_speedups, frame_table
+    from sim.machine.frame import MODES, assumptions, average_speedups, frame_pipeline, frame_table
+    from sim.machine.frame_baseline import FrameBaseline
     from sim.machine.tokens import time_tokens
 
     config = preset("processor", NFPS, processor)
@@ -57,6 +60,9 @@ def report(
     with progress("timing frames") as update:
         frames = frame_table(encodings=["hashgrid", "densegrid", "lowres"], update=update)
     averages = average_speedups(frames)
+    baseline = FrameBaseline.named("rtx3090")
+    pipelines = [frame_pipeline(baseline, **_SHOWN_FRAME, mode=mode) for mode in MODES[1:]]
+    frame_timelines = {pipeline.name: pipeline.timeline() for pipeline in pipelines}
     with progress("timing tokens"):
         tokens = time_tokens()
 
@@ -73,8 +79,10 @@ def report(
         averages=averages,
         frame_assumptions=assumptions(),
         tokens=tokens,
+        frame_timelines=frame_timelines,
     )
-    _write(out, rendering, sections, tokens, result)
+    timelines = {**frame_timelines, **tokens.timelines}
+    _write(out, rendering, sections, timelines, result)
     if json:
         print_json(result)
     else:
@@ -101,15 +109,18 @@ def _print_tokens(tokens: "TokenTiming") -> None:
 
 
 def _write(
-    out: Path, rendering: Rendering, sections: Sequence[Section], tokens: "TokenTiming", result: dict[str, Any]
+    out: Path,
+    rendering: Rendering,
+    sections: Sequence[Section],
+    timelines: Mapping[str, "Timeline"],
+    result: dict[str, Any],
 ) -> None:
     """Write everything, the page last, so that a page is never older than what it describes."""
     from json import dumps
 
     write_png(out / "pictures" / "gia_rtl.png", rendering.rtl)
     write_png(out / "pictures" / "gia_photograph.png", rendering.truth)
-    timelines = {name: timeline.entries for name, timeline in tokens.timelines.items()}
-    write_whole(out / "trace.json", perfetto_trace(timelines))
+    write_whole(out / "trace.json", perfetto_trace({name: run.entries for name, run in timelines.items()}))
     write_whole(out / "results.json", dumps(result, indent=2, allow_nan=False) + "\n")
     write_whole(out / "report.html", page(_TITLE, _SUMMARY, sections))
 
@@ -122,12 +133,13 @@ def _sections(
     averages: Sequence["AverageSpeedup"],
     frame_assumptions: Sequence[str],
     tokens: "TokenTiming",
+    frame_timelines: Mapping[str, "Timeline"],
 ) -> list[Section]:
     return [
         Section(title="Picture", parts=_picture_parts(rendering, processor)),
         Section(title="Frames", parts=_frame_parts(frames, averages, frame_assumptions)),
         Section(title="Tokens", parts=_token_parts(tokens)),
-        Section(title="Schedule", parts=_schedule_parts(tokens)),
+        Section(title="Schedule", parts=_schedule_parts(tokens.timelines, frame_timelines)),
         Section(
             title="Files",
             parts=[
@@ -194,12 +206,17 @@ def _token_parts(tokens: "TokenTiming") -> list[str]:
     ]
 
 
-def _schedule_parts(tokens: "TokenTiming") -> list[str]:
+def _schedule_parts(tokens: Mapping[str, "Timeline"], frames: Mapping[str, "Timeline"]) -> list[str]:
     from report.plots import schedule
 
-    middle = next(iter(tokens.timelines.values())).program.count // 2
-    timelines = {name: timeline.entries for name, timeline in tokens.timelines.items()}
+    middle = next(iter(tokens.values())).program.count // 2
+    layers = schedule({name: run.entries for name, run in tokens.items()}, layer=middle)
+    batches = schedule({name: run.entries for name, run in frames.items()}, layer=0)
     return [
-        paragraph(f"Layer {middle} of each execution as the scheduler unit's cycle model issued it, unit by unit."),
-        image(schedule(timelines, layer=middle), "svg+xml", "One layer: a row a unit, a colour an operation"),
+        paragraph(
+            "What the scheduler unit's cycle model issued, unit by unit. One iteration of the program's loop is a layer "
+            "of the decoder, or up to eight batches of a frame's points."
+        ),
+        image(layers, "svg+xml", f"Layer {middle} of the decoder, in order, overlapped, and with offload"),
+        image(batches, "svg+xml", "Batches of a frame: launched by the host, on the cluster, finished by the GPU"),
     ]

@@ -150,8 +150,8 @@ def schedule(timelines: Mapping[str, Sequence[TimelineEntry]], *, layer: int) ->
         axes.set_yticks(range(len(units)), units)
         axes.set(xlim=(0, longest), ylim=(len(units) - 0.5, -0.5))
         axes.grid(axis="y", visible=False)
-        axes.set_title(f"{name}: layer {layer} in flight for {end - start:,.0f} us", loc="left", fontsize=9)
-    all_axes[-1].set_xlabel("microseconds (pale: other layers)")
+        axes.set_title(f"{name}: iteration {layer} in flight for {end - start:,.0f} us", loc="left", fontsize=9)
+    all_axes[-1].set_xlabel("microseconds (pale: other iterations)")
     _operation_legend(figure, colours)
     return _svg(figure)
 

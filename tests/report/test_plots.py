@@ -81,8 +81,8 @@ def test_schedule_draws_the_chosen_layer():
         )
     ]  # fmt: skip
     shown = texts(schedule({"overlapped": entries, "sequential": entries}, layer=0))
-    assert all(word in shown for word in ("overlapped: layer 0 in flight for 10 us", "gemv", "DecodeAttention"))
-    assert "layer 1 in flight for 2 us" in texts(schedule({"overlapped": entries}, layer=1))
+    assert all(word in shown for word in ("overlapped: iteration 0 in flight for 10 us", "gemv", "DecodeAttention"))
+    assert "iteration 1 in flight for 2 us" in texts(schedule({"overlapped": entries}, layer=1))
 
 
 def test_the_same_input_gives_the_same_bytes():
