@@ -214,7 +214,7 @@ def _schedule_parts(tokens: Mapping[str, "Timeline"], frames: Mapping[str, "Time
     batches = schedule({name: run.entries for name, run in frames.items()}, layer=0)
     return [
         paragraph(
-            "What the scheduler unit's cycle model issued, unit by unit. One iteration of the program's loop is a layer "
+            "What the scheduler unit's cycle model issued, unit by unit. One iteration of the loop is a layer "
             "of the decoder, or up to eight batches of a frame's points."
         ),
         image(layers, "svg+xml", f"Layer {middle} of the decoder, in order, overlapped, and with offload"),
