@@ -1,0 +1,48 @@
+"""The window of two iterations."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from arch.scheduler import SchedulerConfig
+from rtl.scheduler.loop_control import LoopControl
+
+
+@pytest.mark.parametrize("n", [1, 2, 8])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_retires_in_order_and_ends(n: int, count: int, simulate_block: Callable[..., None], seed: int) -> None:
+    dut = LoopControl(SchedulerConfig(n_descriptors=8, n_operations=8))
+    rng = random.Random(seed)
+
+    async def testbench(ctx: object) -> None:
+        for _ in range(2):  # a second program finds nothing of the first
+            ctx.set(dut.start, 1)
+            ctx.set(dut.last, n - 1)
+            ctx.set(dut.count, count)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            base, n_done = 0, [0] * (count + 2)
+            while base < count:
+                window = ctx.get(dut.window)
+                assert ctx.get(dut.base) == base
+                assert (window.running, window.old) == (1, base % 2)
+                assert (window.old_is_last, window.new_is_last) == (base + 1 == count, base + 2 == count)
+                assert ctx.get(dut.done) == 0
+                # completions of the newer iteration stay behind those of the older one, as those of a descriptor do
+                newer = base + 1 < count and n_done[base + 1] < n_done[base] and rng.random() < 0.5
+                iteration = base + newer
+                completed = rng.random() < 0.7
+                ctx.set(dut.completed, completed)
+                ctx.set(dut.parity, iteration % 2)
+                n_done[iteration] += completed
+                retire = n_done[base] == n
+                assert ctx.get(dut.retire) == retire
+                base += retire
+                await ctx.tick()
+            ctx.set(dut.completed, 0)
+            assert (ctx.get(dut.done), ctx.get(dut.window.running)) == (1, 0)
+            await ctx.tick()
+            assert ctx.get(dut.done) == 0
+
+    simulate_block(dut, testbench)
