@@ -10,8 +10,7 @@ import pytest
 from arch.errors import InputError
 from arch.field import APPS
 from arch.presets import FIELDS
-from sim.engine.encoding import encoding_cycles
-from sim.engine.mlp import MlpClock
+from sim.engine.nfp import nfp_cycles
 from sim.machine.frame import (
     ENCODINGS,
     RESOLUTIONS,
@@ -190,15 +189,14 @@ def test_the_documented_speedups_are_current(table):
     assert f"| ours | {' | '.join(f'{a.speedup:.1f}' for a in found)} |" in text
 
 
-def test_the_rate_is_that_of_the_two_engines_chained():
-    """A run through both cycle models takes its points' clocks and the latency, whatever the pace-setter."""
-    field, points = FIELDS["nsdf_hash"], 1024
+@pytest.mark.parametrize("name", ["nsdf_hash", "gia_hash"])
+def test_the_rate_is_that_of_the_processors_own_model(name):
+    field, points = FIELDS[name], 1024
     nfp = nfp_for(field)
     rate = nfp_rate(field, nfp)
-    raw = np.random.default_rng(1).integers(0, 1 << 23, size=(points, 3), endpoint=True)
-    encoding = encoding_cycles(field.grid, nfp.encoding, raw)
-    outputs = MlpClock(field.network, nfp.mlp).run(points, offered=encoding.features).outputs
-    assert abs(outputs[-1] - encoding.accepted[0] + 1 - points * rate.clk_per_point - rate.latency) <= 4
+    shape = (points, field.grid.n_pos_dims)
+    run = nfp_cycles(field, nfp, np.random.default_rng(1).integers(0, 1 << 23, size=shape, endpoint=True))
+    assert abs(run.cycles - points * rate.clk_per_point - rate.latency) <= 4
 
 
 def test_assumptions_are_sentences():
