@@ -46,7 +46,7 @@ def encode_float(config: GridConfig, tables: torch.Tensor, positions: torch.Tens
     check_tables(config, tables)
     rows, weights = float_terms(config, positions.to(tables.dtype))
     # One gather over all levels: its gradient then fills one table instead of one per level.
-    values = tables.index_select(0, rows.reshape(-1)).reshape(*rows.shape, -1)
+    values = tables.index_select(0, rows.reshape(-1)).reshape(*rows.shape, tables.shape[1])
     features = (values * weights[..., None]).sum(dim=2)
     return features.reshape(positions.shape[0], config.n_output_dims)
 

@@ -74,7 +74,7 @@ def corner_rows(level: GridLevel, cells: torch.Tensor) -> torch.Tensor:
             continue
         left, right = rows[:, None, :], pair[:, :, None]
         rows = (left ^ right) if level.hashed else (left + right)
-        rows = rows.reshape(cells.shape[0], -1)
+        rows = rows.flatten(1)
     return (rows & _UINT32) % level.entries
 
 
@@ -94,7 +94,7 @@ def corner_weights(fractions: torch.Tensor) -> torch.Tensor:
     for dim in range(fractions.shape[1]):
         pair = torch.stack((near[:, dim], fractions[:, dim]), dim=1)
         if weights is not None:
-            pair = (weights[:, None, :] * pair[:, :, None]).reshape(fractions.shape[0], -1)
+            pair = (weights[:, None, :] * pair[:, :, None]).flatten(1)
         weights = pair
     return weights
 
