@@ -37,6 +37,21 @@ class SchedulerConfig:
         check_integer("n_chunks of the scheduler", self.n_chunks, 1, MAX_CHUNKS)
         check_integer("share_bits", self.share_bits, 1, 8)
 
+    @classmethod
+    def for_program(cls, program: Program) -> "SchedulerConfig":
+        """The default unit, with more of whatever ``program`` needs more of."""
+        least = cls()
+        descriptors = next(size for size in (8, 16, 32, 64) if size >= len(program.nano_operations))
+        credits = max([pool.capacity for pool in program.pools], default=0)
+        return cls(
+            n_descriptors=max(least.n_descriptors, descriptors),
+            n_operations=max(least.n_operations, len(program.operations)),
+            n_units=max(least.n_units, len(program.units)),
+            n_pools=max(least.n_pools, len(program.pools)),
+            n_chunks=max(least.n_chunks, program.n_chunks),
+            share_bits=max(least.share_bits, credits.bit_length()),
+        )
+
     @property
     def n_predecessors(self) -> int:
         """Predecessor fields of a descriptor."""

@@ -13,6 +13,7 @@ from cli.doctor import doctor
 from cli.frame import frame
 from cli.render import render
 from cli.report import report
+from cli.simulate import simulate
 from cli.tokens import tokens
 from cli.verilog import verilog
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(simulate, name="simulate")
 
 
 @app.callback()

@@ -1,0 +1,55 @@
+"""Fields with random parameters, for runs whose subject is the hardware: bits and clocks, not pictures."""
+
+import numpy as np
+
+from arch.checkpoint import MAX_LEVEL_SHIFT, QuantizedField, QuantizedMlp
+from arch.field import FieldConfig
+from arch.mlp import MlpConfig
+from arch.number_format import IntegerProfile, integer_profile
+
+__all__ = ["random_field", "random_mlp"]
+
+_TARGET_SHARE = 0.4
+"""Standard deviation of a layer's outputs over their largest value: most are in range, some saturate."""
+
+
+def random_field(config: FieldConfig, *, arithmetic: str = "int8", seed: int = 0) -> QuantizedField:
+    """A field whose tables and weights are uniform over their formats and whose layers use their outputs' range."""
+    profile = integer_profile(arithmetic)
+    rng = np.random.default_rng(seed)
+    shape = (config.grid.n_entries, config.grid.n_features_per_level)
+    return QuantizedField(
+        config=config,
+        arithmetic=arithmetic,
+        tables=_uniform(rng, shape, profile.value_bits),
+        level_shifts=tuple(int(shift) for shift in rng.integers(0, MAX_LEVEL_SHIFT + 1, config.grid.n_levels)),
+        networks=tuple(random_mlp(network, profile, rng) for network in config.networks),
+        direction_scale=1.0 / profile.value.maximum if config.app == "nerf" else None,
+        source="random",
+    )
+
+
+def random_mlp(config: MlpConfig, profile: IntegerProfile, rng: np.random.Generator) -> QuantizedMlp:
+    """A network of uniform weights; each layer's requantisation brings its outputs to 0.4 of their range."""
+    weights = tuple(_uniform(rng, (layer.n_out, layer.n_in), profile.weight_bits) for layer in config.layers)
+    multipliers, shifts = [], []
+    for layer in config.layers:
+        input_deviation = _TARGET_SHARE * profile.value.maximum
+        weight_deviation = 2**profile.weight_bits / np.sqrt(12)
+        sum_deviation = input_deviation * weight_deviation * np.sqrt(layer.n_in)
+        ratio = _TARGET_SHARE * profile.value.maximum / sum_deviation
+        shift = int(profile.multiplier_bits - 1 - np.floor(np.log2(ratio)))
+        multipliers.append(min(int(ratio * 2.0**shift), (1 << profile.multiplier_bits) - 1))
+        shifts.append(shift)
+    return QuantizedMlp(
+        config=config,
+        weights=weights,
+        multipliers=tuple(multipliers),
+        shifts=tuple(shifts),
+        output_scale=1.0 / profile.value.maximum,
+    )
+
+
+def _uniform(rng: np.random.Generator, shape: tuple[int, ...], bits: int) -> np.ndarray:
+    half = 1 << (bits - 1)
+    return rng.integers(-half, half, shape).astype(f"int{bits}")
