@@ -23,13 +23,9 @@ def network(n_in: int, n_neurons: int, n_hidden: int, n_out: int, output_activat
     )
 
 
-# One build each: square and not, one tile wide and several, both arithmetics, nano-batches below and above the
-# shortest pass. Widths do not divide the array; the last network of each is a single layer.
+# One build each: arrays higher and wider than the other, both arithmetics, nano-batches above and below the shortest
+# pass. Widths do not divide the array; the last network of each is a single layer. Smaller arrays: tests/rtl/mlp.
 CASES = {
-    "4x4": (
-        MlpEngineConfig(rows=4, cols=4, max_width=12, nano_batch=9, max_layers=3, weight_tiles=24),
-        [network(7, 10, 2, 3), network(12, 5, 1, 11, "ReLU"), network(3, 4, 0, 2)],
-    ),
     "8x4": (
         MlpEngineConfig(rows=8, cols=4, max_width=16, nano_batch=30, max_layers=4, weight_tiles=28, arithmetic="int16"),
         [network(11, 13, 2, 3), network(16, 16, 3, 16), network(5, 4, 0, 9)],
@@ -37,10 +33,6 @@ CASES = {
     "4x8": (
         MlpEngineConfig(rows=4, cols=8, max_width=16, nano_batch=25, max_layers=4, weight_tiles=28),
         [network(11, 13, 2, 3), network(16, 16, 1, 16), network(5, 4, 0, 9)],
-    ),
-    "8x8": (
-        MlpEngineConfig(rows=8, cols=8, max_width=8, nano_batch=28, max_layers=8, weight_tiles=8),
-        [network(7, 8, 7, 3), network(8, 5, 0, 8)],
     ),
     "16x16": (
         MlpEngineConfig(rows=16, cols=16, max_width=64, nano_batch=48, max_layers=4, weight_tiles=40),

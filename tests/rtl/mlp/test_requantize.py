@@ -17,7 +17,7 @@ def golden(acc: np.ndarray, relu: np.ndarray, multiplier: np.ndarray, shift: np.
     return np.clip(scaled, config.profile.value.minimum, config.profile.value.maximum)
 
 
-def run(config: MlpEngineConfig, acc, relu, multiplier, shift, gaps) -> tuple[np.ndarray, list[int], list[int]]:
+def run(config: MlpEngineConfig, acc, parameters, gaps) -> tuple[np.ndarray, list[int], list[int]]:
     """Outputs, and the clocks of inputs and outputs; a new vector with its own parameters every clock but in gaps."""
     dut = Requantize(config)
     sent, out, out_clocks = [], [], []
@@ -28,7 +28,7 @@ def run(config: MlpEngineConfig, acc, relu, multiplier, shift, gaps) -> tuple[np
             offered = position < len(acc) and not gaps[clock % len(gaps)]
             ctx.set(dut.valid, int(offered))
             if offered:
-                for name, values in (("relu", relu), ("multiplier", multiplier), ("shift", shift)):
+                for name, values in zip(("relu", "multiplier", "shift"), parameters, strict=True):
                     ctx.set(getattr(dut, name), int(values[position]))
                 for column, value in enumerate(acc[position]):
                     ctx.set(dut.i[column], int(value))
@@ -69,7 +69,7 @@ def test_directed(arithmetic: str) -> None:
     cases = np.array(directed(config), dtype=np.int64)
     acc = np.stack([cases[:, 0], -1 - cases[:, 0], cases[:, 0] // 2, np.zeros(len(cases))], axis=1).astype(np.int64)
     relu, multiplier, shift = cases[:, 1].astype(bool), cases[:, 2], cases[:, 3]
-    out, sent, clocks = run(config, acc, relu, multiplier, shift, np.zeros(1, bool))
+    out, sent, clocks = run(config, acc, (relu, multiplier, shift), np.zeros(1, bool))
     np.testing.assert_array_equal(out, golden(acc, relu, multiplier, shift, config))
     assert [after - before for before, after in zip(sent, clocks, strict=True)] == [REQUANTIZE_CYCLES] * len(cases)
     assert np.diff(sent).max() == 1
@@ -87,7 +87,7 @@ def test_random_with_gaps(arithmetic: str, seed: int) -> None:
     bits = np.array([int(abs(a) * m).bit_length() for a, m in zip(acc[:, 0], multiplier, strict=True)])
     shift = np.clip(bits - config.profile.value_bits + rng.integers(-2, 8, n), 1, 47)
     relu = rng.integers(0, 2, n).astype(bool)
-    out, _, _ = run(config, acc, relu, multiplier, shift, rng.integers(0, 2, 997).astype(bool))
+    out, _, _ = run(config, acc, (relu, multiplier, shift), rng.integers(0, 2, 997).astype(bool))
     expected = golden(acc, relu, multiplier, shift, config)
     np.testing.assert_array_equal(out, expected)
     inside = np.abs(expected) < config.profile.value.maximum

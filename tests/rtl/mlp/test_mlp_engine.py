@@ -1,0 +1,208 @@
+"""The whole engine in Amaranth's simulator, on arrays too small to deserve a Verilator build."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from arch.checkpoint import QuantizedMlp
+from arch.load import LoadTarget
+from arch.mlp import MlpConfig
+from arch.mlp_engine import MlpEngineConfig
+from arch.mlp_image import mlp_image
+from reference.mlp import mlp_integer
+from rtl.mlp.mlp_engine import MlpEngine
+from sim.engine.mlp import MlpClock
+
+SQUARE_4 = MlpEngineConfig(rows=4, cols=4, max_width=12, nano_batch=9, max_layers=3, weight_tiles=24)
+SQUARE_8 = MlpEngineConfig(rows=8, cols=8, max_width=8, nano_batch=28, max_layers=8, weight_tiles=8)
+NEVER_HALF = MlpEngineConfig(rows=12, cols=8, max_width=24, nano_batch=33, max_layers=2, weight_tiles=10)
+
+
+def network(rng: np.random.Generator, n_in: int, n_neurons: int, n_hidden: int, n_out: int) -> QuantizedMlp:
+    config = MlpConfig(n_input_dims=n_in, n_neurons=n_neurons, n_hidden_layers=n_hidden, n_output_dims=n_out)
+    layers = config.layers
+    return QuantizedMlp(
+        config=config,
+        weights=tuple(rng.integers(-128, 128, (layer.n_out, layer.n_in)).astype(np.int8) for layer in layers),
+        multipliers=tuple(round(2**22 / (74 * layer.n_in**0.5)) for layer in layers),
+        shifts=(22,) * len(layers),
+        output_scale=1.0,
+    )
+
+
+class Engine:
+    """The engine under Amaranth's simulator, with its three streams."""
+
+    def __init__(self, config: MlpEngineConfig) -> None:
+        self.config = config
+        self.dut = MlpEngine(config)
+        self.clock = 0
+        self.accepted: list[int] = []
+        self.clocks: list[int] = []
+        self.values: list[list[int]] = []
+        self.lasts: list[int] = []
+
+    def run(self, bench, *, max_cycles: int) -> None:
+        """Run ``bench(ctx, engine)`` beside the sink and a clock that stops the simulation if it takes too long."""
+
+        async def count(ctx) -> None:
+            async for _ in ctx.tick():
+                self.clock += 1
+                assert self.clock < max_cycles
+
+        async def sink(ctx) -> None:
+            outputs = self.dut.outputs
+            ctx.set(outputs.ready, 1)
+            async for _, _, valid, payload in ctx.tick().sample(outputs.valid, outputs.payload):
+                if valid:
+                    self.values.append([payload.values[index] for index in range(self.config.max_width)])
+                    self.lasts.append(payload.last)
+                    self.clocks.append(self.clock)
+
+        async def testbench(ctx) -> None:
+            await bench(ctx, self)
+
+        simulator = Simulator(self.dut)
+        simulator.add_clock(1e-8)
+        simulator.add_process(count)
+        simulator.add_testbench(sink, background=True)
+        simulator.add_testbench(testbench)
+        simulator.run()
+
+    async def word(self, ctx, target: int, address: int, data: int) -> None:
+        load = self.dut.load
+        ctx.set(load.payload, {"target": int(target), "address": int(address), "data": int(data)})
+        ctx.set(load.valid, 1)
+        await ctx.tick().until(load.ready)
+        ctx.set(load.valid, 0)
+
+    async def load(self, ctx, network: QuantizedMlp) -> None:
+        image = mlp_image(network, self.config)
+        for target, address, data in zip(image.target, image.address, image.data, strict=True):
+            await self.word(ctx, target, address, data)
+
+    async def send(self, ctx, vectors: np.ndarray, *, last: bool = True) -> None:
+        inputs = self.dut.inputs
+        for number, vector in enumerate(vectors.tolist()):
+            ends = last and number == len(vectors) - 1
+            ctx.set(inputs.payload, {"values": [*vector, *[-5] * (self.config.max_width - len(vector))], "last": ends})
+            ctx.set(inputs.valid, 1)
+            await ctx.tick().until(inputs.ready)
+            ctx.set(inputs.valid, 0)
+            self.accepted.append(self.clock)
+
+    async def drained(self, ctx, count: int) -> None:
+        while len(self.values) < count:
+            await ctx.tick()
+
+
+@pytest.mark.parametrize(
+    ("config", "shape", "runs"),
+    [
+        (SQUARE_4, (7, 10, 2, 3), (10, 1)),
+        (SQUARE_4, (12, 12, 0, 11), (19, 2)),
+        (dataclasses.replace(SQUARE_4, nano_batch=1), (4, 4, 1, 4), (5,)),
+        (SQUARE_8, (7, 8, 7, 3), (57, 28)),
+        (SQUARE_8, (8, 8, 0, 5), (28 * 3, 3, 28)),
+        (NEVER_HALF, (17, 24, 1, 10), (66,)),
+    ],
+    ids=["4x4", "4x4 one layer", "4x4 nano-batch of 1", "8x8 eight layers", "8x8 one pass", "12x8"],
+)
+def test_bits_and_clocks(config: MlpEngineConfig, shape: tuple, runs: tuple, seed: int) -> None:
+    """Every output is the reference's, every transfer in the model's clock; runs follow one another directly."""
+    rng = np.random.default_rng(seed)
+    mlp = network(rng, *shape)
+    vectors = [rng.integers(-128, 128, (count, shape[0])) for count in runs]
+
+    async def bench(ctx, engine: Engine) -> None:
+        await engine.load(ctx, mlp)
+        for run in vectors:
+            await engine.send(ctx, run)
+        await engine.drained(ctx, sum(runs))
+
+    engine = Engine(config)
+    engine.run(bench, max_cycles=20_000)
+    expected = mlp_integer(mlp, np.concatenate(vectors), config.profile).numpy()
+    values = np.array(engine.values)
+    np.testing.assert_array_equal(values[:, : shape[3]], expected)
+    assert not values[:, shape[3] :].any()
+    assert np.flatnonzero(engine.lasts).tolist() == (np.cumsum(runs) - 1).tolist()
+    model = MlpClock(mlp.config, config)
+    timing = [model.run(count) for count in runs]
+    base = engine.accepted[0]
+    np.testing.assert_array_equal(np.array(engine.accepted) - base, np.concatenate([t.accepted for t in timing]))
+    np.testing.assert_array_equal(np.array(engine.clocks) - base, np.concatenate([t.outputs for t in timing]))
+
+
+def test_one_pass_network_leaves_no_bubble(seed: int) -> None:
+    """The tightest case: nano-batches of ``min_pass_cycles`` and one pass each keep the stream at one a clock."""
+    config = dataclasses.replace(SQUARE_8, nano_batch=SQUARE_8.min_pass_cycles)
+    rng = np.random.default_rng(seed)
+    mlp = network(rng, 8, 8, 0, 8)
+    vectors = rng.integers(-128, 128, (4 * config.nano_batch, 8))
+
+    async def bench(ctx, engine: Engine) -> None:
+        await engine.load(ctx, mlp)
+        await engine.send(ctx, vectors)
+        await engine.drained(ctx, len(vectors))
+
+    engine = Engine(config)
+    engine.run(bench, max_cycles=5_000)
+    assert np.diff(engine.clocks).tolist() == [1] * (len(vectors) - 1)
+
+
+def test_a_longer_nano_batch_than_its_stream_waits_for_last(seed: int) -> None:
+    """Vectors short of a nano-batch stay inside until ``last``; loading waits for them."""
+    rng = np.random.default_rng(seed)
+    mlp = network(rng, 7, 10, 2, 3)
+    vectors = rng.integers(-128, 128, (4, 7))
+
+    async def bench(ctx, engine: Engine) -> None:
+        await engine.load(ctx, mlp)
+        await engine.send(ctx, vectors[:3], last=False)
+        for _ in range(300):
+            await ctx.tick()
+        assert engine.values == []
+        assert ctx.get(engine.dut.load.ready) == 0
+        await engine.send(ctx, vectors[3:])
+        await engine.drained(ctx, 4)
+        await ctx.tick()
+        assert ctx.get(engine.dut.load.ready) == 1
+
+    engine = Engine(SQUARE_4)
+    engine.run(bench, max_cycles=3_000)
+    np.testing.assert_array_equal(np.array(engine.values)[:, :3], mlp_integer(mlp, vectors, SQUARE_4.profile).numpy())
+
+
+def test_load_words_for_others_change_nothing_and_priming_takes_its_time(seed: int) -> None:
+    """No network, no inputs; ``rows + 2`` clocks behind a load word inputs are taken; strange words are swallowed."""
+    rng = np.random.default_rng(seed)
+    mlp = network(rng, 7, 10, 2, 3)
+    vectors = rng.integers(-128, 128, (2, 7))
+    config = SQUARE_4
+
+    async def bench(ctx, engine: Engine) -> None:
+        inputs = engine.dut.inputs
+        for _ in range(2 * config.rows):
+            assert ctx.get(inputs.ready) == 0
+            await ctx.tick()
+        await engine.load(ctx, mlp)
+        for target, address in (
+            (LoadTarget.TABLE, 0),
+            (LoadTarget.LEVEL_REGISTER, 0),
+            (LoadTarget.MLP_CONTROL, 7),
+            (LoadTarget.LAYER_REGISTER, config.max_layers),
+        ):
+            await engine.word(ctx, target, address, 0)
+        for _ in range(config.rows + 2):
+            assert ctx.get(inputs.ready) == 0
+            await ctx.tick()
+        assert ctx.get(inputs.ready) == 1
+        await engine.send(ctx, vectors)
+        await engine.drained(ctx, 2)
+
+    engine = Engine(config)
+    engine.run(bench, max_cycles=3_000)
+    np.testing.assert_array_equal(np.array(engine.values)[:, :3], mlp_integer(mlp, vectors, config.profile).numpy())
