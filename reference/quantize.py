@@ -19,6 +19,7 @@ from arch.number_format import IntegerProfile, integer_profile
 from reference.grid_encoding import encode_float, integer_terms, quantize_coordinates
 from reference.grid_terms import GridTerms
 from reference.mlp import mlp_float
+from reference.threads import torch_threads
 
 __all__ = ["Draft", "draft", "draft_outputs", "finish", "requantization"]
 
@@ -90,6 +91,12 @@ def draft(field: FloatField, positions: np.ndarray, *, arithmetic: str, output_l
     check_one_of("app of a field to quantise", field.config.app, ("nsdf", "gia", "nvr"))
     for layer in field.config.network.layers:
         check_one_of("activation in an integer profile", layer.activation, ("ReLU", "None"))
+    # One thread: thousands of small operations, and the same sums whatever the machine.
+    with torch_threads(1):
+        return _draft(field, positions, profile, output_limit)
+
+
+def _draft(field: FloatField, positions: np.ndarray, profile: IntegerProfile, output_limit: float) -> Draft:
     points = torch.from_numpy(np.asarray(positions, dtype=np.float64))
     points = points[:: -(-len(points) // _CALIBRATION_POINTS)]
     tables = torch.from_numpy(field.tables.astype(np.float32))

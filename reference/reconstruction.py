@@ -17,6 +17,7 @@ from reference.grid_encoding import encode_float, integer_terms, quantize_coordi
 from reference.grid_terms import GridTerms
 from reference.mlp import mlp_float
 from reference.quantize import Draft, draft, draft_outputs, finish
+from reference.threads import torch_threads
 
 __all__ = ["ReconstructionConfig", "quantize", "reconstruct"]
 
@@ -92,7 +93,19 @@ def reconstruct(
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Draft:
     """Adjust tables and weights of a draft; parameters as of :func:`quantize`."""
-    torch.set_num_threads(config.threads)
+    with torch_threads(config.threads):
+        tables, weights = _adjust(rough, field, positions, config, progress)
+    return replace(rough, tables=tables.detach(), weights=tuple(matrix.detach() for matrix in weights))
+
+
+def _adjust(
+    rough: Draft,
+    field: FloatField,
+    positions: np.ndarray,
+    config: ReconstructionConfig,
+    progress: Callable[[int, int, float], None] | None,
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Tables and weights after the last step, in raw steps, not rounded."""
     generator = torch.Generator().manual_seed(config.seed)
     points = torch.from_numpy(np.asarray(positions, dtype=np.float64))
     parts = [
@@ -120,7 +133,7 @@ def reconstruct(
             done += 1
             if progress is not None:
                 progress(done, steps, error.item())
-    return replace(rough, tables=tables.detach(), weights=tuple(matrix.detach() for matrix in weights))
+    return tables, weights
 
 
 def _part(rough: Draft, field: FloatField, points: torch.Tensor) -> tuple[GridTerms, torch.Tensor]:

@@ -18,6 +18,7 @@ from arch.trained import TRAINED
 from reference.grid_encoding import encode_float, float_terms
 from reference.grid_terms import GridTerms
 from reference.mlp import mlp_float
+from reference.threads import torch_threads
 from reference.truth import photograph, pixel_positions, solid_distance, solid_samples, surface_points
 
 __all__ = ["GIA_TRAINING", "NSDF_TRAINING", "Batch", "TrainingConfig", "train", "train_gia", "train_nsdf"]
@@ -94,22 +95,8 @@ def train(
     source, command : kept in the field
     progress : told of every step
     """
-    torch.set_num_threads(training.threads)
-    generator = torch.Generator().manual_seed(training.seed)
-    tables = torch.rand((config.grid.n_entries, config.grid.n_features_per_level), generator=generator)
-    tables = ((tables * 2 - 1) * _INITIAL_FEATURE).requires_grad_()
-    weights = [_xavier(layer.n_out, layer.n_in, generator) for layer in config.network.layers]
-    adam = torch.optim.Adam([tables, *weights], lr=training.learning_rate, betas=(0.9, 0.99), eps=1e-15)
-    schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: _rate(step, training.steps))
-    for step in range(training.steps):
-        batch = next(batches)
-        error = loss(mlp_float(config.network, weights, batch.encode(tables)), batch.targets)
-        adam.zero_grad()
-        error.backward()
-        adam.step()
-        schedule.step()
-        if progress is not None:
-            progress(step + 1, training.steps, error.item())
+    with torch_threads(training.threads):
+        tables, weights = _fit(config, training, batches, loss, progress)
     return FloatField(
         config=config,
         tables=_fp16(tables),
@@ -143,6 +130,28 @@ def train_nsdf(
         trained.config, training, _solid_batches(trained.config, training), relative_error,
         source=trained.source, command=command, progress=progress,
     )  # fmt: skip
+
+
+def _fit(
+    config: FieldConfig, training: TrainingConfig, batches: Iterator[Batch], loss: Loss, progress: Progress | None
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Tables and weights after the last step, float32."""
+    generator = torch.Generator().manual_seed(training.seed)
+    tables = torch.rand((config.grid.n_entries, config.grid.n_features_per_level), generator=generator)
+    tables = ((tables * 2 - 1) * _INITIAL_FEATURE).requires_grad_()
+    weights = [_xavier(layer.n_out, layer.n_in, generator) for layer in config.network.layers]
+    adam = torch.optim.Adam([tables, *weights], lr=training.learning_rate, betas=(0.9, 0.99), eps=1e-15)
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: _rate(step, training.steps))
+    for step in range(training.steps):
+        batch = next(batches)
+        error = loss(mlp_float(config.network, weights, batch.encode(tables)), batch.targets)
+        adam.zero_grad()
+        error.backward()
+        adam.step()
+        schedule.step()
+        if progress is not None:
+            progress(step + 1, training.steps, error.item())
+    return tables, weights
 
 
 def _pixel_batches(config: FieldConfig, training: TrainingConfig) -> Iterator[Batch]:
