@@ -27,7 +27,7 @@ def network(n_in: int, n_neurons: int, n_hidden: int, n_out: int, output_activat
 # pass. Widths do not divide the array; the last network of each is a single layer. Smaller arrays: tests/rtl/mlp.
 CASES = {
     "8x4": (
-        MlpEngineConfig(rows=8, cols=4, max_width=16, nano_batch=30, max_layers=4, weight_tiles=28, arithmetic="int16"),
+        MlpEngineConfig(rows=8, cols=4, max_width=16, nano_batch=30, max_layers=4, weight_tiles=32, arithmetic="int16"),
         [network(11, 13, 2, 3), network(16, 16, 3, 16), network(5, 4, 0, 9)],
     ),
     "4x8": (

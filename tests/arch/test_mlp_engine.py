@@ -1,0 +1,78 @@
+"""The MLP engine's configuration: derived sizes, and every sentence it refuses with."""
+
+from dataclasses import replace
+
+import pytest
+
+from arch.errors import InputError
+from arch.mlp import MlpConfig
+from arch.mlp_engine import LayerTiles, MlpEngineConfig, layer_tiles
+
+ENGINE = MlpEngineConfig(rows=8, cols=12, max_width=24, max_layers=3, weight_tiles=18, nano_batch=64)
+NETWORK = MlpConfig(n_input_dims=11, n_neurons=21, n_hidden_layers=2, n_output_dims=5)
+
+
+def test_tiles_are_numbered_in_pass_order() -> None:
+    assert layer_tiles(NETWORK, ENGINE) == (
+        LayerTiles(first=0, row_tiles=2, col_tiles=2),
+        LayerTiles(first=4, row_tiles=3, col_tiles=2),
+        LayerTiles(first=10, row_tiles=3, col_tiles=1),
+    )
+
+
+def test_derived_sizes() -> None:
+    assert ENGINE.macs == 96
+    assert (ENGINE.lane_values, ENGINE.n_lanes) == (4, 6)
+    assert ENGINE.weight_rows == 144
+    assert ENGINE.partial_sum_bits == 19
+    assert replace(ENGINE, arithmetic="int16").partial_sum_bits == 27
+
+
+def test_timing_formulas() -> None:
+    """docs/engines/mlp.md states these sums; the benches check them against the RTL."""
+    assert ENGINE.array_cycles == 8 + 12 + 1
+    assert ENGINE.latency_cycles == 8 + 12 + 12
+    assert ENGINE.min_pass_cycles == 8 + 12 + 12
+    assert [ENGINE.pass_cycles(n) for n in (1, 32, 33, 64)] == [32, 32, 33, 64]
+
+
+@pytest.mark.parametrize("rows", [4, 8, 64, 128])
+@pytest.mark.parametrize("arithmetic", ["int8", "int16"])
+def test_partial_sums_are_exact(rows: int, arithmetic: str) -> None:
+    engine = MlpEngineConfig(rows=rows, cols=4, max_width=128, arithmetic=arithmetic)
+    largest = rows << (engine.profile.value_bits + engine.profile.weight_bits - 2)
+    assert largest < 1 << (engine.partial_sum_bits - 1) <= 1 << (engine.profile.accumulator_bits - 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"rows": 6}, "rows must be a multiple of 4 from 4 to 128, not 6"),
+        ({"cols": 132}, "cols must be a multiple of 4 from 4 to 128, not 132"),
+        ({"nano_batch": 0}, "nano_batch must be an integer from 1 to 4096, not 0"),
+        ({"max_width": 132}, "max_width must be a multiple of 4 from 4 to 128, not 132"),
+        ({"max_width": 36}, "max_width must be a multiple of rows = 8, not 36"),
+        ({"max_width": 32}, "max_width must be a multiple of cols = 12, not 32"),
+        ({"max_layers": 9}, "max_layers must be an integer from 1 to 8, not 9"),
+        ({"weight_tiles": 4097}, "weight_tiles must be an integer from 1 to 4096, not 4097"),
+        ({"arithmetic": "int4"}, "arithmetic must be one of int8, int16, not 'int4'"),
+    ],
+)
+def test_config_refuses(changes: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=f"^{sentence}$"):
+        replace(ENGINE, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"n_hidden_layers": 3}, "layers of the network must be at most the engine's max_layers = 3, not 4"),
+        ({"n_input_dims": 25}, "inputs of layer 0 must be at most the engine's max_width = 24, not 25"),
+        ({"n_output_dims": 25}, "outputs of layer 2 must be at most the engine's max_width = 24, not 25"),
+        ({"activation": "Tanh"}, "activation of layer 0 must be one of None, ReLU on the MLP engine, not 'Tanh'"),
+        ({"n_input_dims": 24}, "weight_tiles of the MLP engine must be at least 15 for this network, not 14"),
+    ],
+)
+def test_network_refused(changes: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=f"^{sentence}$"):
+        layer_tiles(replace(NETWORK, **changes), replace(ENGINE, weight_tiles=14))
