@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from arch.checkpoint import MAX_LEVEL_SHIFT, QuantizedField, QuantizedMlp
+from arch.checkpoint import QuantizedField, QuantizedMlp
 from arch.field import FieldConfig
 from arch.mlp import MlpConfig
 from arch.number_format import IntegerProfile, integer_profile
@@ -11,6 +11,10 @@ __all__ = ["random_field", "random_mlp"]
 
 _TARGET_SHARE = 0.4
 """Standard deviation of a layer's outputs over their largest value: most are in range, some saturate."""
+_FEATURE_SHARE, _HIDDEN_SHARE = 0.12, 0.28
+"""Root mean square of a layer's inputs over their largest value: interpolated features; outputs behind a ReLU."""
+_MAX_SHIFT = 2
+"""Level shifts stay small, or interpolated features would be all zeros."""
 
 
 def random_field(config: FieldConfig, *, arithmetic: str = "int8", seed: int = 0) -> QuantizedField:
@@ -22,7 +26,7 @@ def random_field(config: FieldConfig, *, arithmetic: str = "int8", seed: int = 0
         config=config,
         arithmetic=arithmetic,
         tables=_uniform(rng, shape, profile.value_bits),
-        level_shifts=tuple(int(shift) for shift in rng.integers(0, MAX_LEVEL_SHIFT + 1, config.grid.n_levels)),
+        level_shifts=tuple(int(shift) for shift in rng.integers(0, _MAX_SHIFT + 1, config.grid.n_levels)),
         networks=tuple(random_mlp(network, profile, rng) for network in config.networks),
         direction_scale=1.0 / profile.value.maximum if config.app == "nerf" else None,
         source="random",
@@ -33,10 +37,10 @@ def random_mlp(config: MlpConfig, profile: IntegerProfile, rng: np.random.Genera
     """A network of uniform weights; each layer's requantisation brings its outputs to 0.4 of their range."""
     weights = tuple(_uniform(rng, (layer.n_out, layer.n_in), profile.weight_bits) for layer in config.layers)
     multipliers, shifts = [], []
-    for layer in config.layers:
-        input_deviation = _TARGET_SHARE * profile.value.maximum
-        weight_deviation = 2**profile.weight_bits / np.sqrt(12)
-        sum_deviation = input_deviation * weight_deviation * np.sqrt(layer.n_in)
+    for number, layer in enumerate(config.layers):
+        input_rms = (_HIDDEN_SHARE if number else _FEATURE_SHARE) * profile.value.maximum
+        weight_rms = 2**profile.weight_bits / np.sqrt(12)
+        sum_deviation = input_rms * weight_rms * np.sqrt(layer.n_in)
         ratio = _TARGET_SHARE * profile.value.maximum / sum_deviation
         shift = int(profile.multiplier_bits - 1 - np.floor(np.log2(ratio)))
         multipliers.append(min(int(ratio * 2.0**shift), (1 << profile.multiplier_bits) - 1))
