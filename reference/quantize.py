@@ -28,6 +28,7 @@ _WEIGHT_CLIPS = tuple(np.linspace(0.4, 1.0, 13).tolist())
 _VALUE_CLIPS = tuple(np.linspace(0.2, 1.0, 17).tolist())
 _EQUALISATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _CALIBRATION_POINTS = 1 << 13
+_CALIBRATION_SEED = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Draft:
     weights : per layer, (n_out, n_in), in raw steps
     multipliers, shifts : per layer, the requantisation
     output_scale : real value of one output step
+    rectified : true if the outputs pass a ReLU
     """
 
     profile: IntegerProfile
@@ -51,6 +53,7 @@ class Draft:
     multipliers: tuple[int, ...]
     shifts: tuple[int, ...]
     output_scale: float
+    rectified: bool = False
 
 
 def requantization(ratio: float) -> tuple[int, int]:
@@ -76,21 +79,22 @@ def draft(field: FloatField, positions: np.ndarray, *, arithmetic: str, output_l
 
     Parameters
     ----------
-    field : a field of one network with ReLU and None activations
-    positions : (N, n_pos_dims) calibration points; at most 8,192 of them, evenly spaced, are used
+    field : a field of one network, ReLU inside and ReLU or None behind
+    positions : (N, n_pos_dims) calibration points; 8,192 of them, or all if fewer, are used
     arithmetic : ``int8`` or ``int16``
     output_limit : real output that becomes the largest output value
 
     Raises
     ------
     InputError
-        If the field has two networks or an activation the integer profiles lack.
+        If the field has two networks or another activation.
     """
     profile = integer_profile(arithmetic)
     check_positive("output_limit", output_limit)
     check_one_of("app of a field to quantise", field.config.app, ("nsdf", "gia", "nvr"))
-    for layer in field.config.network.layers:
-        check_one_of("activation in an integer profile", layer.activation, ("ReLU", "None"))
+    network = field.config.network
+    check_one_of("hidden activation of a field to quantise", network.activation, ("ReLU",))
+    check_one_of("output activation of a field to quantise", network.output_activation, ("ReLU", "None"))
     # One thread: thousands of small operations, and the same sums whatever the machine.
     with torch_threads(1):
         return _draft(field, positions, profile, output_limit)
@@ -98,13 +102,14 @@ def draft(field: FloatField, positions: np.ndarray, *, arithmetic: str, output_l
 
 def _draft(field: FloatField, positions: np.ndarray, profile: IntegerProfile, output_limit: float) -> Draft:
     points = torch.from_numpy(np.asarray(positions, dtype=np.float64))
-    points = points[:: -(-len(points) // _CALIBRATION_POINTS)]
+    shuffle = torch.Generator().manual_seed(_CALIBRATION_SEED)
+    points = points[torch.randperm(len(points), generator=shuffle)[:_CALIBRATION_POINTS]]
     tables = torch.from_numpy(field.tables.astype(np.float32))
     matrices = [torch.from_numpy(matrix.astype(np.float32)) for matrix in field.weights[0]]
     features = encode_float(field.config.grid, tables, points)
     table_steps = _table_steps(field, profile)
     first = matrices[0] * table_steps
-    level_shifts = _level_shifts(field, features / table_steps, first)
+    level_shifts = _level_shifts(field, features / table_steps, first, profile)
     common_steps = table_steps * 2.0 ** _per_feature(field, level_shifts)
     targets = mlp_float(field.config.network, matrices, features).clamp(
         output_limit * profile.value.minimum / profile.value.maximum, output_limit
@@ -120,6 +125,7 @@ def _draft(field: FloatField, positions: np.ndarray, profile: IntegerProfile, ou
             tables=tables / _per_row(field, table_steps),
             level_shifts=level_shifts,
             output_scale=output_limit / profile.value.maximum,
+            rectified=field.config.network.output_activation == "ReLU",
             **_layer_scales(layers, features / common_steps, profile, output_limit),
         )
         with torch.no_grad():
@@ -156,14 +162,14 @@ def draft_outputs(
     per_level = x.shape[1] // len(draft.level_shifts)
     units = torch.tensor([2.0**-shift for shift in draft.level_shifts for _ in range(per_level)])
     x = _Round.apply(x * units).clamp(value.minimum, value.maximum)
-    last = len(weights) - 1
     for number, matrix in enumerate(weights):
+        if number > 0:
+            x = _Round.apply(x).clamp(0, value.maximum)
         x = x @ _round_raw(matrix, profile.weight).T
         x = x * (draft.multipliers[number] * 2.0 ** -draft.shifts[number])
-        if number == last:
-            return x.clamp(value.minimum, value.maximum) * draft.output_scale
-        x = _Round.apply(x).clamp(0, value.maximum)
-    raise AssertionError("a network has at least one layer")
+    if draft.rectified:
+        x = x.relu()
+    return x.clamp(value.minimum, value.maximum) * draft.output_scale
 
 
 def finish(draft: Draft, field: FloatField, *, command: str = "") -> QuantizedField:
@@ -243,7 +249,7 @@ def _best_step(values, number_format, clips):
     return best
 
 
-def _level_shifts(field, raw_features, first):
+def _level_shifts(field, raw_features, first, profile):
     """Per level, the shift that balances two roundings.
 
     Coarsening an encoded feature by 2^s costs ``4^s |w|^2 / 12`` (rounding of the feature, through its column w of the
@@ -251,7 +257,7 @@ def _level_shifts(field, raw_features, first):
     ``n_out E[x^2] / (12 * 4^s)``; the least sum is near ``16^s = n_out E[x^2] / |w|^2``.
     """
     width = field.config.grid.n_features_per_level
-    step = first.abs().max().item() / 127
+    step = first.abs().max().item() / profile.weight.maximum
     columns = (first / step).square().sum(dim=0).reshape(-1, width).sum(dim=1)
     energy = raw_features.square().mean(dim=0).reshape(-1, width).sum(dim=1) * first.shape[0]
     balance = torch.log2(energy / columns.clamp(min=1e-9)).clamp(min=0) / 4
