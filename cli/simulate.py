@@ -50,6 +50,7 @@ def encoding(
     name: Annotated[str, typer.Option("--preset", help=f"Field: {', '.join(FIELDS)}.")] = "gia_hash",
     points: Annotated[int, typer.Option(help="Points to encode.")] = 4096,
     pattern: Pattern = "random",
+    log2_hashmap_size: Annotated[int, typer.Option(help="log2 of the largest table; 0: the preset's own.")] = 0,
     level_parallel: Annotated[int, typer.Option(help="Physical level engines: 1, 2, 4, 8 or 16.")] = 1,
     seed: Seed = 0,
     waves: Waves = None,
@@ -61,6 +62,8 @@ def encoding(
     from sim.engine.encoding import encoding_cycles
 
     config = preset("field", FIELDS, name)
+    if log2_hashmap_size:
+        config = replace(config, grid=replace(config.grid, log2_hashmap_size=log2_hashmap_size))
     engine = _encoding_engine(config.grid, level_parallel)
     field = random_field(config, seed=seed)
     coordinates = point_stream(pattern, points, config.grid.n_pos_dims, seed)

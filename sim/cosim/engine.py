@@ -158,8 +158,9 @@ def mlp_simulator(
     network: QuantizedMlp, engine: MlpEngineConfig, *, waves: Path | None = None, seed: int = 1
 ) -> EngineSimulator:
     """The MLP engine with a network loaded: raw inputs in, raw outputs out."""
+    image = mlp_image(network, engine)
     return EngineSimulator(
-        MlpEngine(engine), "mlp_engine", mlp_image(network, engine),
+        MlpEngine(engine), "mlp_engine", image,
         source="inputs", sink="outputs", n_outputs=network.config.n_output_dims, waves=waves, seed=seed,
     )  # fmt: skip
 
@@ -168,7 +169,8 @@ def nfp_simulator(
     field: QuantizedField, config: NfpConfig, *, waves: Path | None = None, seed: int = 1
 ) -> EngineSimulator:
     """The neural fields processor with a field loaded: raw coordinates in, raw outputs out."""
+    image = nfp_image(field, config)
     return EngineSimulator(
-        Nfp(config), "nfp", nfp_image(field, config),
+        Nfp(config), "nfp", image,
         source="points", sink="results", n_outputs=field.config.networks[-1].n_output_dims, waves=waves, seed=seed,
     )  # fmt: skip

@@ -1,0 +1,99 @@
+"""``ngpc simulate``: RTL, golden model and cycle model agree, and wrong input is one sentence and exit code 2."""
+
+import json
+
+import numpy as np
+import pytest
+
+from arch.errors import InputError
+from cli.main import main
+from cli.simulate import point_stream
+
+NSDF_ROWS = 133_023_800
+"""133,023,704 entries at T = 2^24, each level rounded up to whole rows of its eight banks."""
+
+
+def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(["simulate", *arguments])
+    shown = capsys.readouterr()
+    return end.value.code, shown.out, shown.err
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("encoding", "--preset", "nsdf_hash", "--log2-hashmap-size", "12", "--points", "3000", "--pattern", "ray"),
+        ("mlp", "--network", "nvr", "--array", "8x8", "--batch", "100"),
+        ("nfp", "--preset", "gia_dense", "--points", "300"),
+        ("scheduler", "--layers", "4"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = _run(capsys, *arguments, "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["mismatches"] == 0
+    assert result["cycles_rtl"] == result["cycles_model"] > 0
+    if arguments[0] == "encoding":
+        assert [level["kind"] for level in result["levels"]] == ["dense"] + ["hash"] * 15
+        assert 16.0 <= result["clk_per_point"] < 16.3
+    if arguments[0] == "mlp":
+        # 4 x 8 + 8 x 8 + 8 x 1 passes over two nano-batches of 48 and one of 4, each at least 28 clocks
+        assert result["clk_per_point"] == pytest.approx(104 * (48 + 48 + 28) / 100, rel=0.05)
+    if arguments[0] == "scheduler":
+        assert result["timeline_equal"] is True
+        assert {nano["layer"] for nano in result["nano_operations"]} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("encoding", "--log2-hashmap-size", "40"),
+            "log2_hashmap_size must be an integer from 3 to 28, not 40",
+        ),
+        (
+            ("encoding", "--preset", "nsdf_hash", "--log2-hashmap-size", "24"),
+            (
+                f"table_rows of the encoding engine must be at least {NSDF_ROWS} for this grid, not {1 << 24}; "
+                "take a larger engine, more level_parallel or a smaller log2_hashmap_size"
+            ),
+        ),
+        (("encoding", "--level-parallel", "3"), "level_parallel must be one of 1, 2, 4, 8, 16, not 3"),
+        (("encoding", "--points", "0"), "points must be an integer from 1 to 4194304, not 0"),
+        (("encoding", "--pattern", "spiral"), "pattern must be one of random, ray, not 'spiral'"),
+        (("mlp", "--array", "16by16"), "array must be rows x columns such as 16x16, not '16by16'"),
+        (("mlp", "--array", "6x6"), "rows must be a multiple of 4 from 4 to 128, not 6"),
+        (("mlp", "--batch", "-1"), "batch must be an integer from 1 to 4194304, not -1"),
+        (
+            ("mlp", "--network", "mnist"),
+            "network preset must be one of nerf_density, nerf_rgb, nsdf, gia, nvr, not 'mnist'",
+        ),
+        (
+            ("nfp", "--preset", "nerf_hash"),
+            "networks of a field on this processor must be 1, not 2; it does not run nerf's two networks yet",
+        ),
+        (
+            ("nfp", "--preset", "gia_lowres"),
+            "n_features_per_level of the grid must be the engine's 2, not 8",
+        ),
+    ],
+)
+def test_wrong_input_is_one_sentence(
+    arguments: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(capsys, *arguments)
+    assert (code, out, err) == (2, "", f"ngpc: {sentence}\n")
+
+
+def test_points_lie_in_the_cube_and_rays_are_straight() -> None:
+    points = point_stream("random", 5000, 3, 1)
+    assert points.min() >= 0 and points.max() <= 1 << 23
+    ray = point_stream("ray", 128, 2, 1)
+    steps = np.diff(ray[:64], axis=0)
+    assert np.abs(steps - steps.mean(axis=0)).max() <= 1
+    with pytest.raises(InputError):
+        point_stream("ray", (1 << 22) + 1, 2, 1)

@@ -1,0 +1,51 @@
+"""``ngpc verilog`` writes what a simulator can read, the same bytes each time, or nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+
+
+def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(["verilog", *arguments])
+    shown = capsys.readouterr()
+    return end.value.code, shown.out, shown.err
+
+
+def test_the_same_configuration_gives_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--processor", "nfp-16x16", "--scheduler", "scheduler-8", "--json")
+    code, out, err = _run(capsys, *arguments, "--out", str(tmp_path / "a"))
+    assert code == 0, err
+    files = json.loads(out)["files"]
+    assert [file["top"] for file in files] == ["nfp", "scheduler"]
+    assert (tmp_path / "a" / "filelist.f").read_text() == "nfp.v\nscheduler.v\n"
+    for file in files:
+        text = Path(file["file"]).read_text()
+        assert f"module {file['top']}(" in text and len(text) == file["bytes"]
+    ports = Path(files[0]["file"]).read_text()
+    for stream in ("load", "points", "results"):
+        for part in ("payload", "valid", "ready"):
+            assert f" {stream}__{part};" in ports
+
+    code, _, err = _run(capsys, *arguments, "--out", str(tmp_path / "b"))
+    assert code == 0, err
+    for name in ("nfp.v", "scheduler.v"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--processor", "processor preset must be one of nfp-16x16, nfp-32x32, ngpc, not 'x'"),
+        ("--scheduler", "scheduler preset must be one of scheduler-8, scheduler-32, not 'x'"),
+    ],
+)
+def test_an_unknown_preset_leaves_nothing(
+    option: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "none"
+    assert _run(capsys, option, "x", "--out", str(out)) == (2, "", f"ngpc: {sentence}\n")
+    assert not out.exists()
