@@ -14,8 +14,13 @@ __all__ = ["FeatureTable", "PortWordLayout", "table_word_bits"]
 
 
 def table_word_bits(config: EncodingEngineConfig) -> int:
-    """Bits of a table row: its features, packed lowest first."""
-    return config.n_features_per_level * config.profile.value_bits
+    """Bits of a table row: its features, packed lowest first; raises InputError if a load word is too short for it."""
+    bits = config.n_features_per_level * config.profile.value_bits
+    if bits > DATA_BITS:
+        raise InputError(
+            f"bits of a table row must be at most {DATA_BITS}, not {bits}; take int8 or a smaller n_features_per_level"
+        )
+    return bits
 
 
 class PortWordLayout(data.ArrayLayout):
@@ -54,11 +59,6 @@ class FeatureTable(wiring.Component):
 
     def __init__(self, config: EncodingEngineConfig) -> None:
         self.config = config
-        if table_word_bits(config) > DATA_BITS:
-            raise InputError(
-                f"bits of a table row must be at most {DATA_BITS}, not {table_word_bits(config)}; "
-                "take int8 or a smaller n_features_per_level"
-            )
         super().__init__(
             {
                 "address": In(PortAddressLayout(config)),

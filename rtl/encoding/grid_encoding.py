@@ -61,6 +61,7 @@ class GridEncoding(wiring.Component):
 
     def __init__(self, config: EncodingEngineConfig) -> None:
         self.config = config
+        table_word_bits(config)  # refuses before an engine is made
         self._engines = [LevelEngine(config) for _ in range(config.level_parallel)]
         width = config.n_levels * config.n_features_per_level
         super().__init__(

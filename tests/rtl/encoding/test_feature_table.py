@@ -1,0 +1,68 @@
+"""Table and gather: written rows come back through both ports and stand in their corners."""
+
+import numpy as np
+import pytest
+from amaranth.hdl import Fragment
+from amaranth.sim import Simulator
+
+from arch.encoding_engine import N_BANKS, EncodingEngineConfig
+from arch.errors import InputError
+from rtl.encoding.corner_gather import CornerGather
+from rtl.encoding.feature_table import FeatureTable
+
+
+def test_both_ports_read_what_was_written(seed):
+    rng = np.random.default_rng(seed)
+    config = EncodingEngineConfig(table_rows=128, n_features_per_level=4)
+    table = FeatureTable(config)
+    content = rng.integers(0, 1 << 32, (N_BANKS, config.bank_rows))
+
+    async def bench(ctx):
+        ctx.set(table.w_en, 1)
+        for bank in range(N_BANKS):
+            for row in range(config.bank_rows):
+                ctx.set(table.w_bank, bank)
+                ctx.set(table.w_row, row)
+                ctx.set(table.w_data, int(content[bank, row]))
+                await ctx.tick()
+        ctx.set(table.w_en, 0)
+        # A write port at rest must not write.
+        ctx.set(table.w_data, 0)
+        expected = None
+        for _ in range(60):
+            rows = rng.integers(0, config.bank_rows, 2 * N_BANKS)
+            ctx.set(table.address, rows.tolist())
+            await ctx.tick()
+            expected = [int(content[port // 2, row]) for port, row in enumerate(rows)]
+            assert list(ctx.get(table.word)) == expected
+
+    simulator = Simulator(Fragment.get(table, None))
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def test_gather_keeps_corners_of_earlier_clocks(run_pipeline, seed):
+    rng = np.random.default_rng(seed)
+    config = EncodingEngineConfig()
+    inputs, expected, corners = [], [], [0] * 8
+    for number in range(200):
+        words = rng.integers(0, 1 << 16, 16).tolist()
+        take = int(rng.integers(0, 256)) if number else 255
+        ports = rng.integers(0, 16, 8).tolist()
+        done = int(rng.integers(0, 2))
+        corners = [words[ports[c]] if take >> c & 1 else corners[c] for c in range(8)]
+        inputs.append({"word": words, "served": {"take": take, "port": ports, "done": done}})
+        expected.append((corners, done))
+    results = run_pipeline(CornerGather(config), inputs, ["corner", "valid"], config.corner_gather_latency)
+    assert [(list(found["corner"]), found["valid"]) for found in results] == expected
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_refuses_rows_past_a_load_word():
+    config = EncodingEngineConfig(n_features_per_level=8, arithmetic="int16")
+    with pytest.raises(InputError) as refused:
+        FeatureTable(config)
+    assert str(refused.value) == (
+        "bits of a table row must be at most 64, not 128; take int8 or a smaller n_features_per_level"
+    )
