@@ -53,7 +53,11 @@ def cocotb_run(request: pytest.FixtureRequest, seed: int) -> Callable[..., None]
                 hdl_toplevel=name,
                 build_dir=folder,
                 # One C++ file: with several, the wheel's makefile asks for precompiled headers that g++ does not take.
-                build_args=["-Wno-fatal", "-O3", "-CFLAGS", "-O1", "-Wno-WIDTH", "--output-split", "0"],
+                build_args=[
+                    *("-Wno-fatal", "-O3", "-CFLAGS", "-O1", "-Wno-WIDTH", "--output-split", "0"),
+                    # Benches see the ports alone: half the C++ of a model whose every signal is public.
+                    *("--no-public-flat-rw", "--public-depth", "1"),
+                ],
                 timescale=("1ns", "1ps"),
                 waves=waves,
                 always=False,
