@@ -89,10 +89,11 @@ def report(
         shown = [row for row in frames if row.encoding == _SHOWN_ENCODING and row.resolution in ("fhd", "4k")]
         print_frames(shown, average_speedups(shown), "rtx3090")
         _print_tokens(tokens)
+        against = {"float field": rendering.psnr_vs_float_db, "photograph": rendering.psnr_vs_truth_db}
+        distances = ", ".join(f"{psnr:.1f} dB against the {what}" for what, psnr in against.items() if psnr is not None)
         note(
             f"gia through the RTL: {rendering.mismatches} mismatches, {rendering.row['clk_per_point']:.2f} clk/point, "
-            f"{rendering.psnr_vs_float_db:.1f} dB against the float field, {rendering.psnr_vs_truth_db:.1f} dB against "
-            f"the photograph\nreport: {out / 'report.html'}"
+            f"{distances}\nreport: {out / 'report.html'}"
         )
     if rendering.mismatches or rendering.cycles != rendering.cycles_model:
         print("ngpc: the RTL and its models differ", file=sys.stderr)
