@@ -1,0 +1,109 @@
+"""Bank layout, conflict counts and latencies of the encoding engine's configuration."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arch.encoding_engine import (
+    HASHED_BANK_BITS,
+    N_BANK_BIT_POSITIONS,
+    N_BANKS,
+    EncodingEngineConfig,
+    bank_of,
+    conflict_clocks,
+    level_layouts,
+    squeeze,
+)
+from arch.encoding_image import check_runnable
+from arch.errors import InputError
+from arch.grid import GridConfig
+from arch.presets import FIELDS
+
+SMALL = GridConfig(n_pos_dims=3, n_levels=4, log2_hashmap_size=10, base_resolution=5, per_level_scale=1.8)
+
+
+@given(st.sets(st.integers(0, N_BANK_BIT_POSITIONS - 1), min_size=3, max_size=3), st.integers(9, 14))
+@settings(max_examples=40, deadline=None)
+def test_bank_and_row_name_every_index_once(bits, index_bits):
+    bank_bits = tuple(sorted(bits))
+    index = np.arange(1 << index_bits)
+    bank, row = bank_of(index, bank_bits), squeeze(index, bank_bits)
+    assert len(np.unique(row * N_BANKS + bank)) == len(index)
+    assert row.max() == (1 << index_bits) // N_BANKS - 1
+
+
+def test_conflict_clocks_is_the_fullest_bank_over_two_ports():
+    banks = np.array([[0, 0, 1, 1, 2, 2, 3, 3], [0, 0, 0, 1, 2, 3, 4, 5], [7] * 8, [0, 0, 0, 0, 0, 1, 2, 3]])
+    assert conflict_clocks(banks).tolist() == [1, 2, 4, 3]
+
+
+def test_levels_of_an_engine_never_overlap():
+    engine = EncodingEngineConfig(n_levels=4, level_parallel=2, table_rows=4096)
+    layouts = level_layouts(SMALL, engine)
+    used = [set() for _ in range(2)]
+    for layout in layouts:
+        assert layout.engine == layout.level.index % 2
+        bank, row = layout.place(np.arange(layout.level.entries))
+        rows = set((row * N_BANKS + bank).tolist())
+        assert len(rows) == layout.level.entries
+        assert row.min() >= layout.first_row and row.max() < layout.first_row + layout.rows <= engine.bank_rows
+        assert not rows & used[layout.engine]
+        used[layout.engine] |= rows
+        if layout.level.hashed:
+            assert layout.bank_bits == HASHED_BANK_BITS
+
+
+def test_bank_bits_cost_almost_nothing(seed):
+    """Every level of the presets that the engine runs: at most 1.006 clocks a point on fresh random cells."""
+    rng = np.random.default_rng(seed)
+    checked = 0
+    for name in ("nerf_hash", "nsdf_hash", "nvr_hash", "nerf_dense", "gia_dense"):
+        grid = FIELDS[name].grid
+        engine = EncodingEngineConfig(table_rows=1 << 24)
+        for layout in check_runnable(grid, engine):
+            level = layout.level
+            cells = rng.integers(0, level.resolution, (20000, grid.n_pos_dims))
+            corners = np.array([[c >> d & 1 for d in range(grid.n_pos_dims)] for c in range(1 << grid.n_pos_dims)])
+            terms = (cells[:, None, :] + corners) * np.array(level.strides)
+            if level.hashed:
+                index = np.bitwise_xor.reduce(terms & 0xFFFFFFFF, axis=2) % level.entries
+            else:
+                index = terms.sum(axis=2) % level.entries
+            clocks = conflict_clocks(layout.place(index)[0]).mean()
+            assert clocks <= 1.006, f"{name} level {level.index}: {clocks}"
+            checked += 1
+    assert checked == 64
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_latency_adds_up_and_leaves_credit(dims):
+    config = EncodingEngineConfig(n_pos_dims=dims)
+    assert config.front_latency == 11
+    assert config.back_latency == 7 + 3 * dims
+    assert config.latency == 19 + 3 * dims
+    # One credit a point: a clock to take it, ``latency`` to its features, and the credit is back.
+    assert config.points_in_flight > config.latency
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_pos_dims": 4}, "n_pos_dims of the encoding engine must be one of 2, 3, not 4"),
+        ({"n_features_per_level": 3}, "n_features_per_level must be one of 1, 2, 4, 8, not 3"),
+        ({"n_levels": 17}, "n_levels of the encoding engine must be an integer from 1 to 16, not 17"),
+        ({"level_parallel": 3}, "level_parallel must be one of 1, 2, 4, 8, 16, not 3"),
+        ({"n_levels": 2, "level_parallel": 4}, "level_parallel must be at most n_levels = 2, not 4"),
+        ({"table_rows": 100}, "table_rows must be a multiple of 8, not 100"),
+        ({"arithmetic": "fp16"}, "arithmetic must be one of int8, int16, not 'fp16'"),
+    ],
+)
+def test_refused_engines(change, message):
+    with pytest.raises(InputError) as refused:
+        EncodingEngineConfig(**change)
+    assert str(refused.value) == message
+
+
+def test_a_grid_that_does_not_fit_says_by_how_much():
+    with pytest.raises(InputError, match=r"^table_rows of the encoding engine must be at least \d+ for this grid, not"):
+        level_layouts(SMALL, EncodingEngineConfig(table_rows=512))

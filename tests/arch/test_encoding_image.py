@@ -1,0 +1,146 @@
+"""The load image of the encoding engine: every word decoded again, and every refusal."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from arch.encoding_engine import EncodingEngineConfig, level_layouts
+from arch.encoding_image import LevelRegister, check_runnable, encoding_image
+from arch.errors import InputError
+from arch.grid import HASH_PRIMES, GridConfig
+from arch.load import LoadTarget
+
+GRID = GridConfig(n_pos_dims=3, n_levels=4, log2_hashmap_size=10, base_resolution=5, per_level_scale=1.8)
+ENGINE = EncodingEngineConfig(n_levels=5, level_parallel=2, table_rows=4096)
+SHIFTS = [0, 3, 7, 1]
+
+
+def _tables(seed: int, grid: GridConfig = GRID) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.integers(-128, 127, (grid.n_entries, grid.n_features_per_level), endpoint=True)
+
+
+def _words(image, target: LoadTarget) -> dict[int, int]:
+    chosen = image.target == target
+    words = dict(zip(image.address[chosen].tolist(), image.data[chosen].tolist(), strict=True))
+    assert len(words) == chosen.sum(), "an address was written twice"
+    return words
+
+
+def test_control_and_level_registers(seed):
+    image = encoding_image(GRID, ENGINE, _tables(seed), SHIFTS)
+    assert _words(image, LoadTarget.ENCODING_CONTROL) == {0: 4, 1: 3}
+    words = _words(image, LoadTarget.LEVEL_REGISTER)
+    assert len(words) == 4 * len(LevelRegister)
+    low = (1 << ENGINE.index_bits) - 1
+    for layout, shift in zip(level_layouts(GRID, ENGINE), SHIFTS, strict=True):
+        level = layout.level
+        read = {register: words[level.index << 3 | register] for register in LevelRegister}
+        assert abs(read[LevelRegister.SCALE] / 1024 - float(level.scale)) <= 2**-11
+        strides = HASH_PRIMES if level.hashed else (1, level.resolution, level.resolution**2)
+        assert (read[LevelRegister.STRIDE_1], read[LevelRegister.STRIDE_2]) == (strides[1] & low, strides[2] & low)
+        assert read[LevelRegister.WRAP] == ((1 << 32 | 1023) if level.hashed else level.entries)
+        place = read[LevelRegister.PLACE]
+        assert tuple(place >> 4 * i & 15 for i in range(3)) == layout.bank_bits
+        assert place >> 16 == layout.first_row
+        assert read[LevelRegister.SHIFT] == shift
+    assert any(level.hashed for level in GRID.levels) and not all(level.hashed for level in GRID.levels)
+
+
+def test_table_words(seed):
+    tables = _tables(seed)
+    words = _words(encoding_image(GRID, ENGINE, tables, SHIFTS), LoadTarget.TABLE)
+    assert len(words) == GRID.n_entries
+    for layout in level_layouts(GRID, ENGINE):
+        index = np.arange(layout.level.entries)
+        bank, row = layout.place(index)
+        for entry, b, r in zip(index, bank, row, strict=True):
+            first, second = tables[layout.level.offset + entry].tolist()
+            assert words[layout.engine << 24 | int(r) << 3 | int(b)] == (first & 255) | (second & 255) << 8
+
+
+def test_widest_table_words(seed):
+    grid = replace(GRID, n_features_per_level=8, n_levels=1)
+    tables = _tables(seed, grid)
+    engine = replace(ENGINE, n_features_per_level=8)
+    words = _words(encoding_image(grid, engine, tables, [0]), LoadTarget.TABLE)
+    bank, row = level_layouts(grid, engine)[0].place(np.arange(grid.n_entries))
+    found = np.array([words[int(r) << 3 | int(b)] for b, r in zip(bank, row, strict=True)], dtype=np.uint64)
+    assert (found.view(np.int8).reshape(-1, 8) == tables).all()
+
+
+@pytest.mark.parametrize(
+    ("grid", "engine", "message"),
+    [
+        (
+            replace(GRID, interpolation="Smoothstep"),
+            ENGINE,
+            "interpolation must be Linear on the encoding engine, not 'Smoothstep'",
+        ),
+        (
+            replace(GRID, grid_type="Tiled", base_resolution=4),
+            replace(ENGINE, table_rows=1 << 16),
+            (
+                "the tile of level 1 must be at least the level's 512 vertices on the encoding engine, not 64; "
+                "take a Dense grid"
+            ),
+        ),
+        (
+            replace(GRID, n_features_per_level=8),
+            replace(ENGINE, n_features_per_level=8, arithmetic="int16"),
+            "bits of a table row must be at most 64, not 128; take int8 or a smaller n_features_per_level",
+        ),
+        (
+            replace(GRID, base_resolution=16384, per_level_scale=1.5),
+            ENGINE,
+            "scale of level 1 must be below 16384, not 24575; lower per_level_scale or n_levels",
+        ),
+        (
+            replace(GRID, grid_type="Tiled", base_resolution=8, per_level_scale=8.0, n_levels=4),
+            replace(ENGINE, table_rows=1 << 24),
+            (
+                "the tile of level 1 must be at least the level's 262144 vertices on the encoding engine, not 512; "
+                "take a Dense grid"
+            ),
+        ),
+        (
+            replace(GRID, n_pos_dims=4),
+            ENGINE,
+            "n_pos_dims of the grid must be at most the engine's 3, not 4",
+        ),
+        (
+            replace(GRID, n_levels=6),
+            ENGINE,
+            "n_levels of the grid must be at most the engine's 5, not 6",
+        ),
+    ],
+)
+def test_refused_grids(grid, engine, message):
+    with pytest.raises(InputError) as refused:
+        check_runnable(grid, engine)
+    assert str(refused.value) == message
+
+
+def test_a_dense_level_without_index_is_refused():
+    grid = GridConfig(n_pos_dims=3, grid_type="Tiled", n_levels=2, base_resolution=8, per_level_scale=250.0)
+    with pytest.raises(InputError) as refused:
+        check_runnable(grid, replace(ENGINE, table_rows=1 << 16))
+    assert str(refused.value) == (
+        "resolution of level 1 must be low enough for a dense index, not 2000; "
+        "lower per_level_scale or take a Hash grid"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tables", "shifts", "message"),
+    [
+        (lambda t: t[:-1], SHIFTS, r"^shape of tables_raw must be \(\d+, 2\), not \(\d+, 2\)$"),
+        (lambda t: t * 2, SHIFTS, r"^tables_raw must be from -128 to 127, not from -256 to 254$"),
+        (lambda t: t, SHIFTS[:-1], r"^number of level_shifts must be 4, not 3$"),
+        (lambda t: t, [0, 0, 8, 0], r"^level_shift of level 2 must be an integer from 0 to 7, not 8$"),
+    ],
+)
+def test_refused_parameters(tables, shifts, message, seed):
+    with pytest.raises(InputError, match=message):
+        encoding_image(GRID, ENGINE, tables(_tables(seed)), shifts)
