@@ -15,9 +15,9 @@ __all__ = ["DescriptorTable"]
 class DescriptorTable(wiring.Component):
     """Hold the body, watch the scoreboard for it and show what each unit should execute next.
 
-    For every predecessor of every descriptor and each iteration parity a *met* bit says whether the awaited bitmap
-    holds the chunks waited for: one's own (``chunks & ~bitmap == 0``) or all of the operation. The event that makes it
-    so sets it; it is cleared when the iteration of that parity retires, and clearing wins.
+    For every predecessor of every descriptor and each of the two iterations in flight a *met* bit says whether the
+    awaited bitmap holds the chunks waited for: one's own (``chunks & ~bitmap == 0``) or all of the operation. The event
+    that makes it so sets it; the bits of the newer iteration become those of the older when that one retires.
 
     A descriptor's nano-operation of the older iteration comes before that of the newer. It is ready iff for every
     predecessor the met bit of the iteration that ``layer_offset`` points to is set, or that iteration is outside the
@@ -38,7 +38,7 @@ class DescriptorTable(wiring.Component):
     clear : In(1), begins a new run of the descriptors 0 .. ``last``
     last : In
     window : In(window), the iterations in flight
-    retire : In(1), the older one ends
+    retire : In(1), the older one ends with the event of this clock
     event_valid, event_operation, event_start, event_parity : In, an event at the scoreboard
     event_row, event_full : In, the bitmap after it, and whether it holds every chunk of the operation
     choice_valid : Out(n_units), the unit has a ready nano-operation
@@ -78,7 +78,7 @@ class DescriptorTable(wiring.Component):
         m = Module()
         self._add_footprints(m)
         held = self._hold(m)
-        ready_old, ready_new = self._find_ready(m, held, self._watch(m, held), self._count_issues(m))
+        ready_old, ready_new = self._find_ready(m, held, self._watch(m, held))
         self._choose(m, held, ready_old, ready_new)
         return m
 
@@ -109,70 +109,85 @@ class DescriptorTable(wiring.Component):
         """What is compared in every clock lies in registers."""
         layout = descriptor_layout(self.config)
         held = [Signal(layout.size, name=f"descriptor{n}") for n in range(self.config.n_descriptors)]
+        written = Signal(self.config.n_descriptors)
+        m.d.comb += written.eq(self.load_valid << self.load_index)
         for index, descriptor in enumerate(held):
-            with m.If(self.load_valid & (self.load_index == index)):
+            with m.If(written[index]):
                 m.d.sync += descriptor.eq(self.load_descriptor.as_value())
         return [data.View(layout, descriptor) for descriptor in held]
 
-    def _watch(self, m: Module, held: list[data.View]) -> list[list[Signal]]:
-        """The met bits: by predecessor number and parity, a bit a descriptor."""
+    def _watch(self, m: Module, held: list[data.View]) -> list[tuple[Signal, Signal]]:
+        """The met bits by predecessor number, of the older and of the newer iteration, a bit a descriptor."""
         n = self.config.n_descriptors
         covered = Signal(n)
+        of_newer = Signal()
         m.d.comb += covered.eq(Cat((descriptor.chunks & ~self.event_row) == 0 for descriptor in held))
-        met = [[Signal(n, name=f"met{k}_{p}") for p in range(2)] for k in range(self.config.n_predecessors)]
-        for number, both in enumerate(met):
+        m.d.comb += of_newer.eq(self.event_parity ^ self.window.old)
+        met = []
+        for number in range(self.config.n_predecessors):
             names = [f"predecessor{number}_{name}" for name in ("operation", "start", "all")]
             fields = [[descriptor[name] for name in names] for descriptor in held]
             hit = Signal(n, name=f"hit{number}")
             m.d.comb += hit.eq(
                 Cat(
-                    (operation == self.event_operation)
+                    self.event_valid
+                    & (operation == self.event_operation)
                     & (start == self.event_start)
                     & Mux(everything, self.event_full, covered[index])
                     for index, (operation, start, everything) in enumerate(fields)
                 )
             )
-            for parity, bits in enumerate(both):
-                with m.If(self.event_valid & (self.event_parity == parity)):
-                    m.d.sync += bits.eq(bits | hit)
-                with m.If(self.clear | self.retire & (self.window.old == parity)):
-                    m.d.sync += bits.eq(0)
+            old, new = Signal(n, name=f"met_old{number}"), Signal(n, name=f"met_new{number}")
+            with m.If(of_newer):
+                m.d.sync += new.eq(new | hit)
+            with m.Else():
+                m.d.sync += old.eq(old | hit)
+            self._move_window(m, old, new)
+            met.append((old, new))
         return met
 
-    def _count_issues(self, m: Module) -> list[Signal]:
-        """Which descriptors have been granted, by parity of the iteration."""
-        n = self.config.n_descriptors
-        issued = [Signal(n, name=f"issued_{parity}") for parity in range(2)]
-        for parity, bits in enumerate(issued):
-            taken = 0
-            for unit in range(self.config.n_units):
-                pick = self.picks[unit]
-                taken = taken | (self.granted[unit] & (pick.parity == parity)) << pick.index
-            m.d.sync += bits.eq(bits | taken)
-            with m.If(self.clear | self.retire & (self.window.old == parity)):
-                m.d.sync += bits.eq(0)
-        return issued
+    def _move_window(self, m: Module, old: Signal, new: Signal) -> None:
+        """When the older iteration retires, what is known of the newer one becomes what is known of the older.
 
-    def _find_ready(
-        self, m: Module, held: list[data.View], met: list[list[Signal]], issued: list[Signal]
-    ) -> tuple[Value, Value]:
+        The event of that clock is the one that retires it, so nothing new comes in.
+        """
+        with m.If(self.retire):
+            m.d.sync += [old.eq(new), new.eq(0)]
+        with m.If(self.clear):
+            m.d.sync += [old.eq(0), new.eq(0)]
+
+    def _find_ready(self, m: Module, held: list[data.View], met: list[tuple[Signal, Signal]]) -> tuple[Value, Value]:
         """Ready nano-operations of the older and of the newer iteration, a bit a descriptor."""
         n, window = self.config.n_descriptors, self.window
         enabled = Signal(n)
         with m.If(self.clear):
             m.d.sync += enabled.eq((2 << self.last) - 1)
-        issued_old, issued_new = _by_age(window, issued)
-        live = enabled & window.running.replicate(n)
-        ready_old = live & ~issued_old
-        ready_new = live & issued_old & ~issued_new & (~window.old_is_last).replicate(n)
-        for number, both in enumerate(met):
+        issued_old, issued_new = self._count_issues(m)
+        ready_old = enabled & ~issued_old & window.running.replicate(n)
+        ready_new = enabled & issued_old & ~issued_new & (window.running & ~window.old_is_last).replicate(n)
+        for number, (met_old, met_new) in enumerate(met):
             valid = Cat(descriptor[f"predecessor{number}_valid"] for descriptor in held)
             offsets = [descriptor[f"predecessor{number}_layer_offset"] for descriptor in held]
             before, same, after = (Cat(offset == code for offset in offsets) for code in (0b11, 0b00, 0b01))
-            met_old, met_new = _by_age(window, both)
             ready_old &= ~valid | before | same & met_old | after & (met_new | window.old_is_last.replicate(n))
             ready_new &= ~valid | before & met_old | same & met_new | after & window.new_is_last.replicate(n)
         return ready_old, ready_new
+
+    def _count_issues(self, m: Module) -> tuple[Signal, Signal]:
+        """Which descriptors have been granted in the older and in the newer iteration."""
+        n = self.config.n_descriptors
+        old, new, taken = Signal(n, name="issued_old"), Signal(n, name="issued_new"), Signal(n)
+        chosen = [grant << pick.index for grant, pick in zip(self.granted, self.picks, strict=True)]
+        for one in chosen:
+            assert len(one) >= n
+        m.d.comb += taken.eq(Cat(Cat(one[k] for one in chosen).any() for k in range(n)))
+        # a descriptor goes through the iterations in order, so the older one is taken first
+        m.d.sync += [old.eq(old | taken), new.eq(new | taken & old)]
+        with m.If(self.retire):
+            m.d.sync += [old.eq(new | taken), new.eq(0)]
+        with m.If(self.clear):
+            m.d.sync += [old.eq(0), new.eq(0)]
+        return old, new
 
     def _choose(self, m: Module, held: list[data.View], ready_old: Value, ready_new: Value) -> None:
         n = self.config.n_descriptors
@@ -192,8 +207,3 @@ class DescriptorTable(wiring.Component):
                 self.choice[unit].index.eq(best.index),
                 self.choice[unit].parity.eq(self.window.old ^ best.newer),
             ]
-
-
-def _by_age(window: data.View, both: list[Signal]) -> tuple[Value, Value]:
-    """Of two signals by parity, that of the older and that of the newer iteration."""
-    return Mux(window.old, both[1], both[0]), Mux(window.old, both[0], both[1])

@@ -1,6 +1,6 @@
 """The choice among ready nano-operations."""
 
-from amaranth.hdl import Elaboratable, Module, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -48,12 +48,14 @@ class OldestFirst(wiring.Component):
         m = Module()
         candidates = [Signal(self.n, name=f"candidates{number}") for number in range(N_CLASSES)]
         best = Signal(self.n)
-        # both loops run from the last to the first: the last assignment, that of the first, holds
+        lowest = Signal(self.n)
+        # from the last class to the first: the last assignment, that of the first, holds
         for number in reversed(range(N_CLASSES)):
             m.d.comb += candidates[number].eq(self.ready[number] & self.mine)
             with m.If(candidates[number].any()):
                 m.d.comb += [best.eq(candidates[number]), self.newer.eq(number & 1), self.valid.eq(1)]
-        for index in reversed(range(self.n)):
-            with m.If(best[index]):
-                m.d.comb += self.index.eq(index)
+        # a negation carries up to the lowest set bit: a carry chain is shorter and smaller than a priority encoder
+        m.d.comb += lowest.eq(best & -best)
+        for bit in range(len(self.index)):
+            m.d.comb += self.index[bit].eq(Cat(lowest[n] for n in range(self.n) if n >> bit & 1).any())
         return m

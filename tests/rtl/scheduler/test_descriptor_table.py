@@ -94,10 +94,13 @@ def test_choice_follows_the_rules(number: int, simulate_block: Callable[..., Non
                     assert tuple(footprint.shares) == descriptor.shares
                     assert footprint.announce_start == descriptor.announce_start
             ctx.set(dut.granted, granted)
+            everything = {(base, index) for index in range(len(packed.descriptors))}
+            retire = everything <= expected.granted and rng.random() < 0.1
             expected.granted |= set(taken)
 
             operation = rng.randrange(len(packed.operation_chunks))
-            key = (operation, rng.randrange(2), rng.choice((base, base + 1)))
+            # the older iteration retires by an event of its own
+            key = (operation, rng.randrange(2), base if retire else rng.choice((base, base + 1)))
             row = expected.rows.get(key, 0) | packed.operation_chunks[operation] & rng.randrange(64)
             valid = rng.random() < 0.5
             ctx.set(dut.event_valid, valid)
@@ -109,8 +112,6 @@ def test_choice_follows_the_rules(number: int, simulate_block: Callable[..., Non
             if valid:
                 expected.rows[key] = row
 
-            everything = {(base, index) for index in range(len(packed.descriptors))}
-            retire = everything <= expected.granted and rng.random() < 0.1
             ctx.set(dut.retire, retire)
             expected.base += retire
             await ctx.tick()
