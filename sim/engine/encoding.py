@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from arch.encoding_engine import PORTS_PER_BANK, EncodingEngineConfig
+from arch.encoding_engine import EncodingEngineConfig
 from arch.encoding_image import check_runnable, level_scale_raw
 from arch.errors import InputError
 from arch.grid import GridConfig
@@ -24,9 +24,9 @@ from arch.number_format import COORDINATE
 
 __all__ = ["EncodingClock", "EncodingTiming", "encoding_cycles"]
 
-_COUNT_BITS = 4
 _PENDING = 32
 """Ring of lookups with conflicts between issue and arbiter; holds more than ``front_latency`` of them."""
+_RING = _PENDING - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,69 +151,93 @@ class EncodingClock:
         return EncodingTiming(accepted=accepted, features=features, held=self._front[:, 2] - held)
 
 
-@numba.njit(cache=True)
-def _lookup_clocks(point, level):
-    """Clocks of the arbiter for one point at one level: the fullest bank's corners over its ports."""
-    dims = point.shape[0]
-    shift = np.uint64(33)
-    half_cell = np.uint64(1) << np.uint64(32)
+@numba.njit(cache=True, inline="always")
+def _place(index, levels, level):
+    """The bank of an index, as the shift of its counter."""
     one = np.uint64(1)
-    scale, entries, hashed = level[0], level[3], level[4]
-    word = np.uint64(0xFFFFFFFF)
-    x = (point[0] * scale + half_cell) >> shift
-    y = ((point[1] * scale + half_cell) >> shift) * level[1]
-    z = np.uint64(0)
-    if dims == 3:
-        z = ((point[2] * scale + half_cell) >> shift) * level[2]
-    counts = np.uint64(0)
-    fullest = np.uint64(0)
-    for corner in range(1 << dims):
-        cx = x + np.uint64(corner & 1)
-        cy = y + level[1] * np.uint64((corner >> 1) & 1)
-        cz = z + level[2] * np.uint64((corner >> 2) & 1)
-        if hashed != 0:
-            index = ((cx ^ cy ^ cz) & word) & (entries - one)
-        else:
-            index = cx + cy + cz
+    bank = (
+        index >> levels[level, 5] & one
+        | (index >> levels[level, 6] & one) << one
+        | (index >> levels[level, 7] & one) << np.uint64(2)
+    )
+    return bank << np.uint64(2)
+
+
+@numba.njit(cache=True)
+def _lookup_clocks(points, number, levels, level):
+    """Clocks of the arbiter for one point at one level: the fullest bank's corners over its two ports.
+
+    Corners are counted in eight counters of four bits; a bank of 3, 5 or 7 corners and more takes a clock more.
+    """
+    zero, one, shift = np.uint64(0), np.uint64(1), np.uint64(33)
+    half_cell = np.uint64(1) << np.uint64(32)
+    scale, entries = levels[level, 0], levels[level, 3]
+    deep = points.shape[1] == 3
+    x = (points[number, 0] * scale + half_cell) >> shift
+    y = ((points[number, 1] * scale + half_cell) >> shift) * levels[level, 1]
+    z = ((points[number, 2] * scale + half_cell) >> shift) * levels[level, 2] if deep else zero
+    counts = zero
+    if levels[level, 4] != zero:
+        # The hash is linear over bits, and so is the bank.
+        mask = entries - one
+        x_0, x_1 = _place(x & mask, levels, level), _place(x + one & mask, levels, level)
+        y_0, y_1 = _place(y & mask, levels, level), _place(y + levels[level, 1] & mask, levels, level)
+        z_0, z_1 = _place(z & mask, levels, level), _place(z + levels[level, 2] & mask, levels, level)
+        counts += (one << (x_0 ^ y_0 ^ z_0)) + (one << (x_1 ^ y_0 ^ z_0))
+        counts += (one << (x_0 ^ y_1 ^ z_0)) + (one << (x_1 ^ y_1 ^ z_0))
+        if deep:
+            counts += (one << (x_0 ^ y_0 ^ z_1)) + (one << (x_1 ^ y_0 ^ z_1))
+            counts += (one << (x_0 ^ y_1 ^ z_1)) + (one << (x_1 ^ y_1 ^ z_1))
+    else:
+        for upper in range(4 if deep else 2):
+            index = x + y + z
+            if upper & 1:
+                index += levels[level, 1]
+            if upper & 2:
+                index += levels[level, 2]
+            following = index + one
             if index >= entries:
                 index -= entries
-        bank = (index >> level[5] & one) | (index >> level[6] & one) << one | (index >> level[7] & one) << np.uint64(2)
-        place = bank * np.uint64(_COUNT_BITS)
-        counts += one << place
-        count = counts >> place & np.uint64(15)
-        fullest = max(fullest, count)
-    return np.int64(fullest + np.uint64(PORTS_PER_BANK - 1)) // PORTS_PER_BANK
+            if following >= entries:
+                following -= entries
+            counts += (one << _place(index, levels, level)) + (one << _place(following, levels, level))
+    top = np.uint64(0x88888888)
+    clocks = np.int64(1)
+    clocks += np.int64((counts + np.uint64(0x55555555)) & top != zero)
+    clocks += np.int64((counts + np.uint64(0x33333333)) & top != zero)
+    clocks += np.int64((counts + np.uint64(0x11111111)) & top != zero)
+    return clocks
 
 
 @numba.njit(cache=True)
-def _issue(front, pending, ready, clocks, latency):
-    """Issue one lookup of ``clocks`` arbiter clocks from clock ``ready`` on; its last clock in the arbiter, and its own.
+def _issue(front, pending, engine, ready, clocks, latency):  # noqa: PLR0917 - numba takes no keywords
+    """Issue a lookup of ``clocks`` arbiter clocks from clock ``ready`` on; its last clock there, and its own.
 
     ``front`` holds the last move, the pauses before it, all pauses, and the ring of pauses to come. Move n of the
     front happens in clock ``n + pauses before it``.
     """
-    move, paused, head = front[0] + 1, front[1], front[3]
+    move, paused, head = front[engine, 0] + 1, front[engine, 1], front[engine, 3]
     while True:
-        while head != front[4] and pending[head % _PENDING, 0] <= move:
-            paused += pending[head % _PENDING, 1]
+        while head != front[engine, 4] and pending[engine, head & _RING, 0] <= move:
+            paused += pending[engine, head & _RING, 1]
             head += 1
         if move + paused >= ready:
             break
         wanted = ready - paused
-        if head != front[4] and pending[head % _PENDING, 0] < wanted:
-            wanted = pending[head % _PENDING, 0]
+        if head != front[engine, 4] and pending[engine, head & _RING, 0] < wanted:
+            wanted = pending[engine, head & _RING, 0]
         move = wanted
-    front[0], front[1], front[3] = move, paused, head
+    front[engine, 0], front[engine, 1], front[engine, 3] = move, paused, head
     if clocks > 1:
-        pending[front[4] % _PENDING, 0] = move + latency
-        pending[front[4] % _PENDING, 1] = clocks - 1
-        front[4] += 1
-        front[2] += clocks - 1
-    return move + latency + front[2], move + paused
+        pending[engine, front[engine, 4] & _RING, 0] = move + latency
+        pending[engine, front[engine, 4] & _RING, 1] = clocks - 1
+        front[engine, 4] += 1
+        front[engine, 2] += clocks - 1
+    return move + latency + front[engine, 2], move + paused
 
 
 @numba.njit(cache=True)
-def _run(
+def _run(  # noqa: PLR0917 - numba takes no keywords
     points, offered, wanted, levels, latencies, last_accepted, last_features, popped, front, pending, count,
     accepted, features,
 ):  # fmt: skip
@@ -230,8 +254,8 @@ def _run(
             done = np.int64(0)
             issued = clock
             for level in range(engine, n_levels, parallel):
-                clocks = _lookup_clocks(points[number], levels[level])
-                done, issued = _issue(front[engine], pending[engine], clock + 1, clocks, latencies[0])
+                clocks = _lookup_clocks(points, number, levels, level)
+                done, issued = _issue(front, pending, engine, clock + 1, clocks, latencies[0])
             popped[engine, index % fifo_depth] = issued
             finished = max(finished, done) if engine else done
         previous = last_features[(index - 1) % in_flight]
