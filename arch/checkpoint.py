@@ -5,9 +5,8 @@ so a file is whole or absent; reading one back checks every shape and range, so 
 """
 
 import dataclasses
+import io
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from arch.field import FieldConfig
 from arch.grid import GridConfig
 from arch.mlp import MlpConfig
 from arch.number_format import integer_profile
+from arch.whole_file import write_whole
 
 __all__ = [
     "MAX_LEVEL_SHIFT",
@@ -251,13 +251,6 @@ def _save(path: Path, field: FloatField | QuantizedField, header: dict, arrays: 
         "command": field.command,
         **header,
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(stream, config=np.array(json.dumps(header)), **arrays)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    stream = io.BytesIO()
+    np.savez_compressed(stream, config=np.array(json.dumps(header)), **arrays)
+    write_whole(path, stream.getvalue())

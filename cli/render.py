@@ -116,6 +116,8 @@ def render_app(
     """
     from time import perf_counter
 
+    import torch
+
     from reference.field import field_float, field_integer
     from reference.grid_encoding import quantize_coordinates
     from sim.cosim.engine import nfp_simulator
@@ -143,7 +145,7 @@ def render_app(
     if checkpoint is None:
         trained = load_trained(app, "fp16")
         assert isinstance(trained, FloatField)
-        float_field = _picture(app, field_float(trained, positions).numpy(), size)
+        float_field = _picture(app, field_float(trained, torch.from_numpy(positions)).numpy(), size)
     return Rendering(
         app=app,
         rtl=_shown(app, rtl),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arch.presets import NFPS, preset
+from arch.whole_file import make_directory, write_whole
 from cli.frame import print_frames
 from cli.output import JsonOption, note, print_json, print_table, progress
 from cli.render import Rendering, render_app
@@ -16,7 +17,6 @@ from cli.verilog import write_verilog
 from report.page import SOURCES, Section, image, page, paragraph, pictures, points, table
 from report.perfetto import perfetto_trace
 from report.picture import png_bytes, write_png
-from report.whole_file import make_directory, write_whole
 
 if TYPE_CHECKING:
     from sim.machine.frame import AverageSpeedup, FrameRow

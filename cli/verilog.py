@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from arch.presets import NFPS, SCHEDULERS, preset
+from arch.whole_file import write_whole
 from cli.output import JsonOption, print_json, print_table, progress
-from report.whole_file import write_whole
 
 __all__ = ["verilog", "write_verilog"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from report.whole_file import write_whole
+from arch.whole_file import write_whole
 
 __all__ = ["distance_colours", "png_bytes", "psnr_db", "write_png"]
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from arch.whole_file import write_whole
 from cli import report as command
 from cli.main import main
 from cli.render import Rendering
-from report.whole_file import write_whole
 
 PICTURE = np.linspace(0, 1, 8 * 8 * 3).reshape(8, 8, 3)
 RENDERING = Rendering(

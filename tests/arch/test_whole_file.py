@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from arch import whole_file
 from arch.errors import InputError
-from report import whole_file
-from report.whole_file import make_directory, write_whole
+from arch.whole_file import make_directory, write_whole
 
 
 def test_text_and_bytes_are_written_into_new_directories(tmp_path):
