@@ -38,7 +38,7 @@ CASES = {
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["8x4", pytest.param("16x16", marks=pytest.mark.long)])
 def test_mlp_engine(case: str, cocotb_run) -> None:
     config, networks = CASES[case]
     environment = {
