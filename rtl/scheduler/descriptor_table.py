@@ -177,10 +177,10 @@ class DescriptorTable(wiring.Component):
         """Which descriptors have been granted in the older and in the newer iteration."""
         n = self.config.n_descriptors
         old, new, taken = Signal(n, name="issued_old"), Signal(n, name="issued_new"), Signal(n)
-        chosen = [grant << pick.index for grant, pick in zip(self.granted, self.picks, strict=True)]
-        for one in chosen:
-            assert len(one) >= n
-        m.d.comb += taken.eq(Cat(Cat(one[k] for one in chosen).any() for k in range(n)))
+        granted = 0
+        for unit in range(self.config.n_units):
+            granted |= self.granted[unit] << self.picks[unit].index
+        m.d.comb += taken.eq(granted)
         # a descriptor goes through the iterations in order, so the older one is taken first
         m.d.sync += [old.eq(old | taken), new.eq(new | taken & old)]
         with m.If(self.retire):

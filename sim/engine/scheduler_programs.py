@@ -11,8 +11,8 @@ from arch.scheduler import SchedulerConfig
 __all__ = ["random_program"]
 
 
-def random_program(rng: random.Random, config: SchedulerConfig, *, most: int | None = None) -> Program:
-    """A legal program that fits ``config``: up to ``most`` nano-operations, all scopes, events and offsets.
+def random_program(rng: random.Random, config: SchedulerConfig) -> Program:
+    """A legal program that fits ``config``: any number of nano-operations, all scopes, events and offsets.
 
     Waits are drawn one nano-operation after the other and kept where the program accepts them, so that the graph is
     dense and yet free of circles.
@@ -23,7 +23,6 @@ def random_program(rng: random.Random, config: SchedulerConfig, *, most: int | N
         Pool(name=f"pool{number}", capacity=rng.randint(1, 2**config.share_bits - 1))
         for number in range(rng.randint(0, config.n_pools))
     )
-    most = min(config.n_descriptors, most or config.n_descriptors)
     nanos = [
         NanoOperation(
             name=f"nano{number}",
@@ -33,7 +32,9 @@ def random_program(rng: random.Random, config: SchedulerConfig, *, most: int | N
             shares={pool.name: rng.randint(0, pool.capacity) for pool in pools if rng.random() < 0.6},
             priority=rng.choice((0, 0, 1, 2, 3)),
         )
-        for number, (operation, chunks) in enumerate(_pieces(rng, config, n_chunks, rng.randint(1, most)))
+        for number, (operation, chunks) in enumerate(
+            _pieces(rng, config, n_chunks, rng.randint(1, config.n_descriptors))
+        )
     ]
     program = Program(
         name=f"random{rng.randrange(10**6)}",

@@ -200,3 +200,12 @@ def test_pack_program_numbers_names() -> None:
         (LoadTable.OPERATION, 1, 0b00111),
         (LoadTable.CONTROL, 0, packed.control),
     ]
+
+
+def test_control_word_refuses() -> None:
+    packed = pack_program(body(), SMALL)
+    for values, sentence in (
+        ({"count": 1 << 16}, "count of a control word must be an integer from 0 to 65535, not 65536"),
+        ({"capacities": (16, 0)}, "capacity0 of a control word must be an integer from 0 to 15, not 16"),
+    ):
+        assert refusal(lambda changed: changed.control, replace(packed, **values)) == sentence
