@@ -8,11 +8,11 @@ from arch.encoding_engine import N_BANKS, EncodingEngineConfig
 from arch.encoding_image import LEVEL_ADDRESS_SHIFT
 from arch.load import DATA_BITS
 from arch.number_format import WEIGHT_FRACTION_BITS
+from rtl.delay_line import DelayLine
 from rtl.encoding.bank_arbiter import BankArbiter
 from rtl.encoding.bank_select import BankSelect, BankSelectorLayout, bank_row_bits
 from rtl.encoding.corner_gather import CornerGather
 from rtl.encoding.corner_index import CornerIndex
-from rtl.encoding.delay_line import DelayLine
 from rtl.encoding.feature_table import FeatureTable, table_word_bits
 from rtl.encoding.interpolate import Interpolate, output_shift_bits
 from rtl.encoding.level_registers import LevelRegisters

@@ -6,9 +6,9 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from arch.load import LoadTarget
 from arch.mlp_engine import READ_CYCLES, REQUANTIZE_CYCLES, MlpEngineConfig
+from rtl.delay_line import DelayLine
 from rtl.mlp.accumulator import Accumulator
 from rtl.mlp.activation_memory import ActivationMemory
-from rtl.mlp.delay_line import DelayLine
 from rtl.mlp.input_buffer import InputBuffer
 from rtl.mlp.layer_program import LayerProgram
 from rtl.mlp.layer_sequencer import LayerSequencer

@@ -4,8 +4,8 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from arch.mlp_engine import MlpEngineConfig
+from rtl.delay_line import DelayLine
 from rtl.mlp.array_row import ArrayRow
-from rtl.mlp.delay_line import DelayLine
 
 __all__ = ["SystolicArray"]
 
