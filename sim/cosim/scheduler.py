@@ -1,6 +1,6 @@
 """Runs a program on the scheduler unit's RTL with units that take a given number of clocks, in blocks of cycles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,9 +120,16 @@ class TimedScheduler(wiring.Component):
 
 
 def run_program(
-    program: Program, config: SchedulerConfig, durations_clk: Sequence[int], *, max_cycles: int
+    program: Program,
+    config: SchedulerConfig,
+    durations_clk: Sequence[int],
+    *,
+    max_cycles: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> SchedulerRun:
     """Run ``program`` on the RTL; units take ``durations_clk`` clocks from issue to completion.
+
+    ``progress`` is called with nano-operations completed and in all, as the run goes on.
 
     Raises
     ------
@@ -146,6 +153,7 @@ def run_program(
             {"go": np.ones((1, 1), dtype=np.uint32)},
             {"finish": 1, **{f"trace_{unit}": count for unit, count in counts.items()}},
             max_cycles=max_cycles,
+            progress=progress,
         )
     shape = (program.count, len(program.nano_operations))
     issue, complete = np.full(shape, -1, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
