@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from arch.activation_table import TABLE_ACTIVATIONS, ActivationCurve
 from arch.errors import InputError, check_integer, check_positive
 from arch.field import FieldConfig
 from arch.grid import GridConfig
@@ -46,6 +47,8 @@ class QuantizedMlp:
     multipliers : per layer, the requantisation multiplier, 1 .. 2**16 - 1
     shifts : per layer, the requantisation right shift, 1 .. 47
     output_scale : real value of one output step
+    curves : per layer, the scales of its activation's table, or None if it needs none; may be left out if no layer
+        needs one
     """
 
     config: MlpConfig
@@ -53,6 +56,19 @@ class QuantizedMlp:
     multipliers: tuple[int, ...]
     shifts: tuple[int, ...]
     output_scale: float
+    curves: tuple[ActivationCurve | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_count("curves", self.layer_curves, len(self.config.layers))
+        for number, (layer, curve) in enumerate(zip(self.config.layers, self.layer_curves, strict=True)):
+            needed = layer.activation if layer.activation in TABLE_ACTIVATIONS else None
+            if (curve.activation if curve else None) != needed:
+                raise InputError(f"curve of layer {number} must be that of {layer.activation}, not {curve}")
+
+    @property
+    def layer_curves(self) -> tuple[ActivationCurve | None, ...]:
+        """``curves``, one entry a layer."""
+        return self.curves or (None,) * len(self.config.layers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +130,7 @@ class QuantizedField:
                     "multipliers": list(network.multipliers),
                     "shifts": list(network.shifts),
                     "output_scale": network.output_scale,
+                    "curves": [curve and dataclasses.asdict(curve) for curve in network.layer_curves],
                 }
                 for network in self.networks
             ],
@@ -182,6 +199,8 @@ def load_field(path: Path) -> FloatField | QuantizedField:
                 multipliers=tuple(entry["multipliers"]),
                 shifts=tuple(entry["shifts"]),
                 output_scale=entry["output_scale"],
+                # files older than the tables have none
+                curves=tuple(curve and ActivationCurve(**curve) for curve in entry.get("curves", ())),
             )
             for n, entry in enumerate(header["networks"])
         )

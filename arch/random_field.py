@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from arch.activation_table import PRE_ACTIVATION_BITS, TABLE_ACTIVATIONS, activation_curve
 from arch.checkpoint import QuantizedField, QuantizedMlp
 from arch.field import FieldConfig
 from arch.mlp import MlpConfig
@@ -34,14 +35,17 @@ def random_field(config: FieldConfig, *, arithmetic: str = "int8", seed: int = 0
 
 
 def random_mlp(config: MlpConfig, profile: IntegerProfile, rng: np.random.Generator) -> QuantizedMlp:
-    """A network of uniform weights; each layer's requantisation brings its outputs to 0.4 of their range."""
+    """A network of uniform weights; each layer's requantisation brings its sums to 0.4 of the range behind it."""
     weights = tuple(_uniform(rng, (layer.n_out, layer.n_in), profile.weight_bits) for layer in config.layers)
-    multipliers, shifts = [], []
+    multipliers, shifts, curves = [], [], []
     for number, layer in enumerate(config.layers):
+        table = layer.activation in TABLE_ACTIVATIONS
+        curves.append(activation_curve(layer.activation, profile) if table else None)
+        highest = (1 << (PRE_ACTIVATION_BITS - 1)) - 1 if table else profile.value.maximum
         input_rms = (_HIDDEN_SHARE if number else _FEATURE_SHARE) * profile.value.maximum
         weight_rms = 2**profile.weight_bits / np.sqrt(12)
         sum_deviation = input_rms * weight_rms * np.sqrt(layer.n_in)
-        ratio = _TARGET_SHARE * profile.value.maximum / sum_deviation
+        ratio = _TARGET_SHARE * highest / sum_deviation
         shift = int(profile.multiplier_bits - 1 - np.floor(np.log2(ratio)))
         multipliers.append(min(int(ratio * 2.0**shift), (1 << profile.multiplier_bits) - 1))
         shifts.append(shift)
@@ -51,6 +55,7 @@ def random_mlp(config: MlpConfig, profile: IntegerProfile, rng: np.random.Genera
         multipliers=tuple(multipliers),
         shifts=tuple(shifts),
         output_scale=1.0 / profile.value.maximum,
+        curves=tuple(curves),
     )
 
 

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import torch
 
+from arch.activation_table import INTEGER_ACTIVATIONS, PRE_ACTIVATION_BITS, negative_multiplier
 from arch.checkpoint import QuantizedMlp
 from arch.errors import InputError, check_one_of
 from arch.mlp import MlpConfig
 from arch.number_format import IntegerProfile
 from reference.activation import activate, activate_fp16
+from reference.activation_table import activate_integer
 from reference.tensor_core import CUTLASS_CHUNK, FULLY_FUSED_CHUNK, tensor_core_product
 
 __all__ = ["mlp_float", "mlp_fp16", "mlp_integer"]
@@ -74,7 +76,7 @@ def mlp_integer(network: QuantizedMlp, inputs: torch.Tensor, profile: IntegerPro
 
     Parameters
     ----------
-    network : raw weights, multipliers and shifts; activations ReLU and None
+    network : raw weights, multipliers, shifts and curves; activations of ``arch.activation_table``
     inputs : (N, n_input_dims) raw values, any integer dtype
     profile : ``int8`` or ``int16``
 
@@ -86,7 +88,7 @@ def mlp_integer(network: QuantizedMlp, inputs: torch.Tensor, profile: IntegerPro
     matrices = [torch.as_tensor(matrix) for matrix in network.weights]
     check_weights(network.config, matrices, inputs)
     for layer in network.config.layers:
-        check_one_of("activation in an integer profile", layer.activation, ("ReLU", "None"))
+        check_one_of("activation in an integer profile", layer.activation, INTEGER_ACTIVATIONS)
         if -profile.value.minimum * -profile.weight.minimum * layer.n_in >= 1 << (profile.accumulator_bits - 1):
             raise InputError(f"inputs of a layer must be few enough for a 32-bit accumulator, not {layer.n_in}")
     outputs = [_integer_block(network, matrices, block, profile) for block in inputs.split(_BLOCK_POINTS)]
@@ -103,11 +105,22 @@ def _integer_block(
         # The fastest product that is exact: BLAS in fp32 or fp64 on integers.
         exact = torch.float32 if largest <= _EXACT_FP32 else torch.float64
         sums = (x.to(exact) @ matrices[number].to(exact).T).to(torch.float64)
-        if layer.activation == "ReLU":
+        multiplier = network.multipliers[number]
+        negative = negative_multiplier(layer.activation, multiplier)
+        if negative == 0:
             sums = sums.relu_()
         # 31 + 16 bits and a power of two: exact in float64, so round() is the only rounding, half to even.
-        sums = sums.mul_(float(network.multipliers[number]) * 2.0 ** -network.shifts[number])
-        x = sums.round_().clamp_(value.minimum, value.maximum)
+        unit = 2.0 ** -network.shifts[number]
+        if negative in (0, multiplier):
+            sums = sums.mul_(multiplier * unit)
+        else:
+            sums = torch.where(sums < 0, sums * (negative * unit), sums * (multiplier * unit))
+        curve = network.layer_curves[number]
+        if curve is None:
+            x = sums.round_().clamp_(value.minimum, value.maximum)
+        else:
+            end = 1 << (PRE_ACTIVATION_BITS - 1)
+            x = activate_integer(curve, sums.round_().clamp_(-end, end - 1), profile)
     return x.to({8: torch.int8, 16: torch.int16}[profile.value_bits])
 
 
