@@ -1,5 +1,7 @@
 """The block simulator: payload packing, stalls, clocks and the hang guard, on a one-register stream stage."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from amaranth.hdl import Module
@@ -79,6 +81,15 @@ def test_every_payload_arrives_once_and_in_order(idle: float, backpressure: floa
         assert np.array_equal(block.taken["vectors"], block.sent["points"] + 1)
     else:
         assert block.cycles > 1300
+
+
+def test_waves_show_every_stream(tmp_path: Path) -> None:
+    waves = tmp_path / "waves.vcd"
+    words = pack_payloads(PointLayout(3), _points(1, 3))
+    with RtlSimulator(Register(), "stage", waves=waves) as simulator:
+        simulator.run({"points": words}, {"vectors": 3}, max_cycles=50)
+    text = waves.read_text()
+    assert all(f" {name} " in text for name in ("points__valid", "vectors__payload", "vectors__ready"))
 
 
 def test_a_hang_is_an_error_with_both_counts() -> None:
