@@ -295,3 +295,15 @@ def test_unusable_directories_and_files(tmp_path, capsys):
     assert run(tmp_path, capsys)[2] == "type of cut must be one of grid, mlp, sh, nwe, nerf, not 'frequency'\n"
     shutil.copy(VECTORS / "sh4.npz", tmp_path / "cut.npz")
     assert run(tmp_path, capsys)[0] == 0
+
+
+def test_a_damaged_file_does_not_hide_the_others(tmp_path, capsys):
+    whole = (VECTORS / "sh4.npz").read_bytes()
+    (tmp_path / "a_cut.npz").write_bytes(whole[:3000])
+    (tmp_path / "sh4.npz").write_bytes(whole)
+    status, lines, error = run(tmp_path, capsys)
+    assert status == 2
+    assert [line.split()[0] for line in lines[1:]] == ["a_cut", "sh4"]
+    assert lines[1].split()[1] == "refused" and lines[2].endswith("equal")
+    cause = "not a damaged one (BadZipFile); fetch it again"
+    assert error == f"a_cut.npz must be a whole .npz file with a JSON config, {cause}\n"
