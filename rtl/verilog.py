@@ -8,11 +8,13 @@ use, and Verilog would spend a line on every row of every table.
 """
 
 import hashlib
-import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
@@ -25,10 +27,6 @@ BUILD_ROOT = Path(__file__).resolve().parent.parent / "build"
 """Where generated Verilog and simulators are cached, by content hash."""
 
 _PASSES = "proc; opt; clean"
-_ZERO_MEMORY = re.compile(
-    r"  cell \$meminit_v2 [^\n]*\n(?:    parameter [^\n]*\n)*    parameter \\WORDS (?P<words>\d+)\n"
-    r"(?:    parameter [^\n]*\n)*    connect \\ADDR [^\n]*\n    connect \\DATA \d+'0+\n    connect \\EN [^\n]*\n  end\n"
-)
 _KEPT_WORDS = 64
 
 
@@ -45,8 +43,8 @@ def to_verilog(component: wiring.Component, name: str) -> str:
 
 def cached_verilog(component: wiring.Component, name: str) -> Path:
     """Path of the generated Verilog file, made at most once per content of the component."""
-    netlist = rtlil.convert(component, name=name, emit_src=False)
-    netlist = _ZERO_MEMORY.sub(lambda cell: cell[0] if int(cell["words"]) <= _KEPT_WORDS else "", netlist)
+    with _blank_tables():
+        netlist = rtlil.convert(component, name=name, emit_src=False)
     digest = hashlib.sha256(f"{_PASSES}\n{netlist}".encode()).hexdigest()[:16]
     path = BUILD_ROOT / "verilog" / f"{name}-{digest}.v"
     if not path.exists():
@@ -57,6 +55,22 @@ def cached_verilog(component: wiring.Component, name: str) -> Path:
             _yosys(f"read_rtlil netlist.il; {_PASSES}; write_verilog -noattr netlist.v", Path(folder))
             result.replace(path)
     return path
+
+
+@contextmanager
+def _blank_tables() -> Iterator[None]:
+    """While it lasts, Amaranth writes no initial content for large memories of zeros.
+
+    It would spell out every bit, one Python call each: minutes for a table of a million rows.
+    """
+    emit = rtlil.ModuleEmitter.emit_memory
+
+    def emit_unless_blank(emitter: object, index: int, cell: object) -> None:
+        if cell.depth <= _KEPT_WORDS or any(cell.init):
+            emit(emitter, index, cell)
+
+    with mock.patch.object(rtlil.ModuleEmitter, "emit_memory", emit_unless_blank):
+        yield
 
 
 def _yosys(script: str, folder: Path) -> None:
