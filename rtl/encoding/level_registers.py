@@ -80,8 +80,9 @@ class LevelRegisters(wiring.Component):
             fields[LevelRegister(LevelRegister.STRIDE_1 + dim - 1)] = [(read.strides[dim - 1], 0)]
         for register, parts in fields.items():
             width = sum(len(part) for part, _ in parts)
+            # A memory of one row has no address bit, and Yosys writes Verilog for it that reads nothing.
             m.submodules[register.name.lower()] = rows = memory.Memory(
-                shape=width, depth=self.config.levels_per_engine, init=[]
+                shape=width, depth=max(2, self.config.levels_per_engine), init=[]
             )
             w_port, r_port = rows.write_port(), rows.read_port()
             m.d.comb += [
