@@ -225,8 +225,13 @@ def squeeze(index: np.ndarray, bank_bits: tuple[int, int, int]) -> np.ndarray:
     return index
 
 
-def level_layouts(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[LevelLayout, ...]:
-    """Place every level of ``grid`` in ``engine``; raises InputError with what does not fit and by how much."""
+def level_layouts(
+    grid: GridConfig, engine: EncodingEngineConfig, *, only: int | None = None
+) -> tuple[LevelLayout, ...]:
+    """Place every level of ``grid`` in ``engine``; raises InputError with what does not fit and by how much.
+
+    With ``only``, that level alone is placed, as level 0 of the engine.
+    """
     if grid.n_pos_dims > engine.n_pos_dims:
         raise InputError(
             f"n_pos_dims of the grid must be at most the engine's {engine.n_pos_dims}, not {grid.n_pos_dims}"
@@ -236,12 +241,16 @@ def level_layouts(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[Level
             f"n_features_per_level of the grid must be the engine's {engine.n_features_per_level}, "
             f"not {grid.n_features_per_level}"
         )
-    if grid.n_levels > engine.n_levels:
+    levels = grid.levels
+    if only is not None:
+        check_integer("level", only, 0, grid.n_levels - 1)
+        levels = levels[only : only + 1]
+    if len(levels) > engine.n_levels:
         raise InputError(f"n_levels of the grid must be at most the engine's {engine.n_levels}, not {grid.n_levels}")
     layouts = []
     next_row = [0] * engine.level_parallel
-    for level in grid.levels:
-        physical = level.index % engine.level_parallel
+    for number, level in enumerate(levels):
+        physical = number % engine.level_parallel
         bank_bits = choose_bank_bits(level, grid.n_pos_dims)
         granule = 1 << (bank_bits[-1] + 1)
         rows = -(-level.entries // granule) * granule // N_BANKS

@@ -80,8 +80,10 @@ def level_scale_raw(scale: np.float32) -> int:
     return int(LEVEL_SCALE.quantize(scale))
 
 
-def check_runnable(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[LevelLayout, ...]:
-    """Layouts of the levels of ``grid`` in ``engine``.
+def check_runnable(
+    grid: GridConfig, engine: EncodingEngineConfig, *, only: int | None = None
+) -> tuple[LevelLayout, ...]:
+    """Layouts of the levels of ``grid`` in ``engine``, or of level ``only`` alone as the engine's level 0.
 
     Raises
     ------
@@ -98,8 +100,9 @@ def check_runnable(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[Leve
         )
     if grid.interpolation != "Linear":
         raise InputError(f"interpolation must be Linear on the encoding engine, not {grid.interpolation!r}")
-    layouts = level_layouts(grid, engine)
-    for level in grid.levels:
+    layouts = level_layouts(grid, engine, only=only)
+    levels = [layout.level for layout in layouts]
+    for level in levels:
         if level.hashed:
             continue
         if not any(level.strides):
@@ -112,7 +115,7 @@ def check_runnable(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[Leve
                 f"the tile of level {level.index} must be at least the level's {level.resolution**grid.n_pos_dims} "
                 f"vertices on the encoding engine, not {level.entries}; take a Dense grid"
             )
-    for level in grid.levels:
+    for level in levels:
         if float(level.scale) > LEVEL_SCALE.to_float(LEVEL_SCALE.maximum):
             raise InputError(
                 f"scale of level {level.index} must be below {1 << LEVEL_SCALE.integer_bits}, not {level.scale:g}; "
@@ -122,7 +125,12 @@ def check_runnable(grid: GridConfig, engine: EncodingEngineConfig) -> tuple[Leve
 
 
 def encoding_image(
-    grid: GridConfig, engine_config: EncodingEngineConfig, tables_raw: np.ndarray, level_shifts: Sequence[int]
+    grid: GridConfig,
+    engine_config: EncodingEngineConfig,
+    tables_raw: np.ndarray,
+    level_shifts: Sequence[int],
+    *,
+    only: int | None = None,
 ) -> LoadImage:
     """Load words that put ``grid`` into the encoding engine.
 
@@ -132,13 +140,14 @@ def encoding_image(
     engine_config : the engine that will run it
     tables_raw : (n_entries, n_features_per_level) raw features of all levels, one after the other
     level_shifts : output shift of each level, 0 .. 7
+    only : load this level of the grid alone, as the engine's level 0; all levels if left out
 
     Raises
     ------
     InputError
         What :func:`check_runnable` refuses; a table or shifts of the wrong shape or range.
     """
-    layouts = check_runnable(grid, engine_config)
+    layouts = check_runnable(grid, engine_config, only=only)
     tables_raw = np.asarray(tables_raw)
     shape = (grid.n_entries, grid.n_features_per_level)
     if tables_raw.shape != shape:
@@ -157,22 +166,22 @@ def encoding_image(
     image = LoadImage.of(
         LoadTarget.ENCODING_CONTROL,
         np.array([ControlRegister.N_LEVELS, ControlRegister.N_POS_DIMS]),
-        np.array([grid.n_levels, grid.n_pos_dims]),
+        np.array([len(layouts), grid.n_pos_dims]),
     )
-    for layout, shift in zip(layouts, level_shifts, strict=True):
-        image += _level_registers(layout, engine_config, int(shift))
+    for number, layout in enumerate(layouts):
+        image += _level_registers(number, layout, engine_config, int(level_shifts[layout.level.index]))
     for layout in layouts:
         image += _table(layout, engine_config, tables_raw)
     return image
 
 
-def _level_registers(layout: LevelLayout, engine: EncodingEngineConfig, shift: int) -> LoadImage:
+def _level_registers(number: int, layout: LevelLayout, engine: EncodingEngineConfig, shift: int) -> LoadImage:
     level = layout.level
     index_mask = (1 << engine.index_bits) - 1
     strides = (*level.strides, 0)
     place = layout.first_row << FIRST_ROW_SHIFT
-    for number, bit in enumerate(layout.bank_bits):
-        place |= bit << number * BANK_BIT_FIELD
+    for selector, bit in enumerate(layout.bank_bits):
+        place |= bit << selector * BANK_BIT_FIELD
     registers = {
         LevelRegister.SCALE: level_scale_raw(level.scale),
         LevelRegister.STRIDE_1: strides[1] & index_mask,
@@ -181,7 +190,7 @@ def _level_registers(layout: LevelLayout, engine: EncodingEngineConfig, shift: i
         LevelRegister.PLACE: place,
         LevelRegister.SHIFT: shift,
     }
-    address = np.array(list(registers)) | level.index << LEVEL_ADDRESS_SHIFT
+    address = np.array(list(registers)) | number << LEVEL_ADDRESS_SHIFT
     return LoadImage.of(LoadTarget.LEVEL_REGISTER, address, np.array(list(registers.values()), dtype=np.int64))
 
 

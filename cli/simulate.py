@@ -1,22 +1,20 @@
 """``ngpc simulate ENGINE``: an engine's RTL beside its golden model and its cycle model, on random or real data."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from arch.encoding_engine import EncodingEngineConfig, fitting_engine, level_layouts
-from arch.errors import InputError, check_integer, check_one_of
-from arch.grid import GridConfig
+from arch.errors import InputError, check_integer
 from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
-from arch.number_format import COORDINATE, integer_profile
 from arch.presets import FIELDS, NFPS, preset
 from arch.random_field import random_field, random_mlp
 from arch.scheduler import SchedulerConfig
-from cli.output import JsonOption, print_json, print_table, progress
+from cli.comparison import Pattern, Seed, Waves, finish, numpy_call, point_stream
+from cli.output import JsonOption, progress
+from cli.simulate_encoding import encoding
 
 __all__ = ["simulate"]
 
@@ -26,7 +24,6 @@ simulate = typer.Typer(
     help="Run an engine's RTL and hold it against its golden model and its cycle model.",
 )
 
-PATTERNS = ("random", "ray")
 NETWORKS = {
     "nerf_density": FIELDS["nerf_hash"].network,
     "nerf_rgb": FIELDS["nerf_hash"].rgb_network,
@@ -34,76 +31,9 @@ NETWORKS = {
     "gia": FIELDS["gia_hash"].network,
     "nvr": FIELDS["nvr_hash"].network,
 }
-_RAY_SAMPLES = 64
-_SHARED_TABLE_ROWS = (1 << 18, 1 << 23, 1 << 24)
-"""Table sizes of the encoding builds, so that presets share a build instead of compiling one each."""
-_MAX_POINTS = 1 << 22
+_MAX_BATCH = 1 << 22
 
-Seed = Annotated[int, typer.Option(help="Seed of random data and points.")]
-Pattern = Annotated[str, typer.Option(help=f"Order of points: {', '.join(PATTERNS)}.")]
-Waves = Annotated[Path | None, typer.Option(help="VCD file to write waves into; keep the run short with it.")]
-
-
-@simulate.command()
-def encoding(
-    *,
-    name: Annotated[str, typer.Option("--preset", help=f"Field: {', '.join(FIELDS)}.")] = "gia_hash",
-    points: Annotated[int, typer.Option(help="Points to encode.")] = 4096,
-    pattern: Pattern = "random",
-    log2_hashmap_size: Annotated[int, typer.Option(help="log2 of the largest table; 0: the preset's own.")] = 0,
-    level_parallel: Annotated[int, typer.Option(help="Physical level engines: 1, 2, 4, 8 or 16.")] = 1,
-    seed: Seed = 0,
-    waves: Waves = None,
-    json: JsonOption = False,
-) -> None:
-    """The grid encoding engine on a preset's grid with random tables."""
-    from reference.grid_encoding import encode_integer
-    from sim.cosim.engine import encoding_simulator
-    from sim.engine.encoding import encoding_cycles
-
-    config = preset("field", FIELDS, name)
-    if log2_hashmap_size:
-        config = replace(config, grid=replace(config.grid, log2_hashmap_size=log2_hashmap_size))
-    engine = _encoding_engine(config.grid, level_parallel)
-    field = random_field(config, seed=seed)
-    coordinates = point_stream(pattern, points, config.grid.n_pos_dims, seed)
-    with (
-        progress(f"simulating {points} points") as update,
-        encoding_simulator(config.grid, engine, field.tables, field.level_shifts, waves=waves) as simulator,
-    ):
-        run = simulator.run(coordinates, progress=update)
-    golden = _numpy_call(
-        encode_integer, config.grid, field.tables, field.level_shifts, coordinates, integer_profile("int8")
-    )
-    model = encoding_cycles(config.grid, engine, coordinates)
-    differ = (run.outputs != golden).reshape(points, config.grid.n_levels, -1).sum(axis=(0, 2))
-    levels = [
-        {
-            "level": layout.level.index,
-            "kind": "hash" if layout.level.hashed else "dense",
-            "resolution": layout.level.resolution,
-            "entries": layout.level.entries,
-            "bank_bits": list(layout.bank_bits),
-            "mismatches": int(differ[layout.level.index]),
-        }
-        for layout in level_layouts(config.grid, engine)
-    ]
-    _finish(
-        {
-            "preset": name,
-            "pattern": pattern,
-            "points": points,
-            "level_parallel": level_parallel,
-            "latency_clk": int(run.given[0]),
-            "clk_per_point": run.clk_per_point,
-            "held_clk": int(model.held.sum()),
-            "mismatches": int(differ.sum()),
-            "cycles_rtl": run.cycles,
-            "cycles_model": model.cycles,
-            "levels": levels,
-        },
-        json,
-    )
+simulate.command()(encoding)
 
 
 @simulate.command()
@@ -124,15 +54,15 @@ def mlp(
 
     shape = preset("network", NETWORKS, network)
     engine = _mlp_engine(array, nano_batch, shape)
-    check_integer("batch", batch, 1, _MAX_POINTS)
+    check_integer("batch", batch, 1, _MAX_BATCH)
     rng = np.random.default_rng(seed)
     weights = random_mlp(shape, engine.profile, rng)
     inputs = rng.integers(engine.profile.value.minimum, engine.profile.value.maximum + 1, (batch, shape.n_input_dims))
     with progress(f"simulating {batch} vectors") as update, mlp_simulator(weights, engine, waves=waves) as simulator:
         run = simulator.run(inputs, progress=update)
-    golden = _numpy_call(mlp_integer, weights, inputs, engine.profile)
+    golden = numpy_call(mlp_integer, weights, inputs, engine.profile)
     model = mlp_cycles(shape, engine, batch)
-    _finish(
+    finish(
         {
             "network": network,
             "array": f"{engine.rows}x{engine.cols}",
@@ -172,10 +102,10 @@ def nfp(
     with progress(f"simulating {points} points") as update, nfp_simulator(field, config, waves=waves) as simulator:
         run = simulator.run(coordinates, progress=update)
     profile = config.mlp.profile
-    features = _numpy_call(encode_integer, field.config.grid, field.tables, field.level_shifts, coordinates, profile)
-    golden = _numpy_call(mlp_integer, field.networks[0], features, profile)
+    features = numpy_call(encode_integer, field.config.grid, field.tables, field.level_shifts, coordinates, profile)
+    golden = numpy_call(mlp_integer, field.networks[0], features, profile)
     model = nfp_cycles(field.config, config, coordinates)
-    _finish(
+    finish(
         {
             "preset": name,
             "processor": processor,
@@ -229,7 +159,7 @@ def scheduler(
         }
         for entry in model.entries()
     ]
-    _finish(
+    finish(
         {
             "program": program,
             "layers": loaded.count,
@@ -246,33 +176,6 @@ def scheduler(
     )
 
 
-def point_stream(pattern: str, points: int, n_pos_dims: int, seed: int) -> np.ndarray:
-    """Raw coordinates, (points, n_pos_dims): uniform, or along rays through the cube, 64 samples each.
-
-    Raises
-    ------
-    InputError
-        If the pattern is unknown or there are too few or too many points.
-    """
-    check_one_of("pattern", pattern, PATTERNS)
-    check_integer("points", points, 1, _MAX_POINTS)
-    rng = np.random.default_rng(seed)
-    one = 1 << COORDINATE.fraction_bits
-    if pattern == "random":
-        return rng.integers(0, one + 1, (points, n_pos_dims))
-    rays = -(-points // _RAY_SAMPLES)
-    ends = rng.random((2, rays, 1, n_pos_dims))
-    along = np.linspace(0.0, 1.0, _RAY_SAMPLES)[None, :, None]
-    return COORDINATE.quantize(ends[0] + (ends[1] - ends[0]) * along).reshape(-1, n_pos_dims)[:points]
-
-
-def _encoding_engine(grid: GridConfig, level_parallel: int) -> EncodingEngineConfig:
-    """A 3-dimensional 16-level build with shared table sizes, or the smallest that fits another row width."""
-    smallest = fitting_engine(grid, level_parallel=level_parallel)
-    rows = next(rows for rows in _SHARED_TABLE_ROWS if rows >= smallest.table_rows)
-    return replace(smallest, n_pos_dims=3, n_levels=16, table_rows=rows)
-
-
 def _mlp_engine(array: str, nano_batch: int, network: MlpConfig) -> MlpEngineConfig:
     try:
         rows, cols = (int(side) for side in array.split("x"))
@@ -286,25 +189,3 @@ def _mlp_engine(array: str, nano_batch: int, network: MlpConfig) -> MlpEngineCon
         rows=rows, cols=cols, max_width=width, weight_tiles=max(64, tiles), nano_batch=nano_batch or 1
     )
     return engine if nano_batch else replace(engine, nano_batch=-(-engine.min_pass_cycles // 16) * 16)
-
-
-def _numpy_call(function: object, *arguments: object) -> np.ndarray:
-    """Call a golden model with its arrays as tensors."""
-    import torch
-
-    tensors = [torch.from_numpy(value) if isinstance(value, np.ndarray) else value for value in arguments]
-    return function(*tensors).numpy()
-
-
-def _finish(result: dict, json: bool) -> None:
-    """Print the result; exit code 1 if a value or a clock differs."""
-    if json:
-        print_json(result)
-    else:
-        plain = [(name, value) for name, value in result.items() if not isinstance(value, list)]
-        print_table("Simulation", ("what", "value"), plain)
-        for name, rows in result.items():
-            if isinstance(rows, list):
-                print_table(name, tuple(rows[0]), [tuple(row.values()) for row in rows])
-    if result["mismatches"] or result["cycles_rtl"] != result["cycles_model"]:
-        raise typer.Exit(1)

@@ -143,14 +143,16 @@ def encoding_simulator(
     tables: np.ndarray,
     level_shifts: Sequence[int],
     *,
+    only: int | None = None,
     waves: Path | None = None,
     seed: int = 1,
 ) -> EngineSimulator:
-    """The grid encoding engine with a grid loaded: raw coordinates in, encoded features out."""
-    image = encoding_image(grid, engine, tables, level_shifts)
+    """The grid encoding engine with a grid, or level ``only`` of it, loaded: raw coordinates in, features out."""
+    image = encoding_image(grid, engine, tables, level_shifts, only=only)
+    n_outputs = grid.n_output_dims if only is None else grid.n_features_per_level
     return EngineSimulator(
         GridEncoding(engine), "grid_encoding", image,
-        source="points", sink="features", n_outputs=grid.n_output_dims, waves=waves, seed=seed,
+        source="points", sink="features", n_outputs=n_outputs, waves=waves, seed=seed,
     )  # fmt: skip
 
 

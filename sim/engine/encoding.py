@@ -55,11 +55,12 @@ def encoding_cycles(
     engine: EncodingEngineConfig,
     coordinates_raw: np.ndarray,
     *,
+    only: int | None = None,
     offered: np.ndarray | None = None,
     wanted: np.ndarray | None = None,
 ) -> EncodingTiming:
-    """Clocks of a run that starts with an empty engine; see :meth:`EncodingClock.run`."""
-    return EncodingClock(grid, engine).run(coordinates_raw, offered=offered, wanted=wanted)
+    """Clocks of a run that starts with an empty engine; see :class:`EncodingClock` and its ``run``."""
+    return EncodingClock(grid, engine, only=only).run(coordinates_raw, offered=offered, wanted=wanted)
 
 
 class EncodingClock:
@@ -72,14 +73,15 @@ class EncodingClock:
     ----------
     grid : the grid that is loaded
     engine : the engine
+    only : the one level of the grid that is loaded, as the engine's level 0; all of them if left out
     """
 
-    def __init__(self, grid: GridConfig, engine: EncodingEngineConfig) -> None:
-        layouts = check_runnable(grid, engine)
+    def __init__(self, grid: GridConfig, engine: EncodingEngineConfig, *, only: int | None = None) -> None:
+        layouts = check_runnable(grid, engine, only=only)
         self.grid = grid
         self.engine = engine
         self._latencies = np.array([engine.front_latency, engine.back_latency], dtype=np.int64)
-        self._levels = np.zeros((grid.n_levels, 9), dtype=np.uint64)
+        self._levels = np.zeros((len(layouts), 9), dtype=np.uint64)
         for row, layout in zip(self._levels, layouts, strict=True):
             level = layout.level
             strides = (*level.strides, 0)[:3]

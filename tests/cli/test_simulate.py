@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from arch.encoding_engine import EncodingEngineConfig
 from arch.errors import InputError
+from cli.comparison import point_stream
 from cli.main import main
-from cli.simulate import point_stream
 
 NSDF_ROWS = 133_023_800
 """133,023,704 entries at T = 2^24, each level rounded up to whole rows of its eight banks."""
@@ -24,12 +25,25 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("encoding", "--preset", "nsdf_hash", "--log2-hashmap-size", "12", "--points", "3000", "--pattern", "ray"),
+        (
+            "encoding",
+            "--preset",
+            "nsdf_hash",
+            "--log2-hashmap-size",
+            "12",
+            "--points",
+            "3000",
+            "--pattern",
+            "ray",
+            "--level-parallel",
+            "1",
+        ),
+        ("encoding", "--preset", "gia_hash", "--points", "2500", "--pattern", "axis"),
         ("mlp", "--network", "nvr", "--array", "8x8", "--batch", "100"),
         ("nfp", "--preset", "gia_dense", "--points", "300"),
         ("scheduler", "--layers", "4"),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=["grid", "levels", "mlp", "nfp", "scheduler"],
 )
 def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _run(capsys, *arguments, "--json")
@@ -37,7 +51,13 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
     result = json.loads(out)
     assert result["mismatches"] == 0
     assert result["cycles_rtl"] == result["cycles_model"] > 0
-    if arguments[0] == "encoding":
+    if "gia_hash" in arguments:
+        assert result["latency_clk"] == EncodingEngineConfig(n_levels=1).latency  # 2-dimensional: no conflict
+        assert [level["level"] for level in result["levels"]] == list(range(16))
+        for level in result["levels"]:
+            assert level["cycles_rtl"] == level["cycles_model"] and level["mismatches"] == 0
+            assert level["points_per_clk"] == 2500 / level["cycles_rtl"] >= 0.98
+    if "nsdf_hash" in arguments:
         assert [level["kind"] for level in result["levels"]] == ["dense"] + ["hash"] * 15
         assert 16.0 <= result["clk_per_point"] < 16.3
     if arguments[0] == "mlp":
@@ -56,7 +76,7 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
             "log2_hashmap_size must be an integer from 3 to 28, not 40",
         ),
         (
-            ("encoding", "--preset", "nsdf_hash", "--log2-hashmap-size", "24"),
+            ("encoding", "--preset", "nsdf_hash", "--log2-hashmap-size", "24", "--level-parallel", "1"),
             (
                 f"table_rows of the encoding engine must be at least {NSDF_ROWS} for this grid, not {1 << 24}; "
                 "take a larger engine, more level_parallel or a smaller log2_hashmap_size"
@@ -64,7 +84,7 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
         ),
         (("encoding", "--level-parallel", "3"), "level_parallel must be one of 1, 2, 4, 8, 16, not 3"),
         (("encoding", "--points", "0"), "points must be an integer from 1 to 4194304, not 0"),
-        (("encoding", "--pattern", "spiral"), "pattern must be one of random, ray, not 'spiral'"),
+        (("encoding", "--pattern", "spiral"), "pattern must be one of random, ray, axis, not 'spiral'"),
         (("mlp", "--array", "16by16"), "array must be rows x columns such as 16x16, not '16by16'"),
         (("mlp", "--array", "6x6"), "rows must be a multiple of 4 from 4 to 128, not 6"),
         (("mlp", "--batch", "-1"), "batch must be an integer from 1 to 4194304, not -1"),
@@ -95,5 +115,9 @@ def test_points_lie_in_the_cube_and_rays_are_straight() -> None:
     ray = point_stream("ray", 128, 2, 1)
     steps = np.diff(ray[:64], axis=0)
     assert np.abs(steps - steps.mean(axis=0)).max() <= 1
+    axis = point_stream("axis", 192, 3, 1)
+    for number in range(3):
+        moved = np.ptp(axis[64 * number : 64 * number + 64], axis=0)
+        assert moved.tolist() == [(1 << 23) if dim == number else 0 for dim in range(3)]
     with pytest.raises(InputError):
         point_stream("ray", (1 << 22) + 1, 2, 1)

@@ -1,0 +1,150 @@
+"""``ngpc simulate encoding``: every level of a grid by itself at a point a clock, or the whole grid on some engines."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from arch.checkpoint import QuantizedField
+from arch.encoding_engine import N_BANKS, EncodingEngineConfig, LevelLayout, fitting_engine, level_layouts
+from arch.encoding_image import encoding_image
+from arch.grid import GridConfig
+from arch.number_format import integer_profile
+from arch.presets import FIELDS, preset
+from arch.random_field import random_field
+from cli.comparison import Pattern, Seed, Waves, finish, numpy_call, point_stream
+from cli.output import JsonOption, progress
+
+__all__ = ["encoding"]
+
+_SHARED_TABLE_ROWS = (1 << 18, 1 << 23, 1 << 24)
+"""Table sizes of the builds, so that presets share a build instead of compiling one each."""
+
+
+def encoding(
+    *,
+    name: Annotated[str, typer.Option("--preset", help=f"Field: {', '.join(FIELDS)}.")] = "gia_hash",
+    points: Annotated[int, typer.Option(help="Points to encode.")] = 8192,
+    pattern: Pattern = "random",
+    log2_hashmap_size: Annotated[int, typer.Option(help="log2 of the largest table; 0: the preset's own.")] = 0,
+    level_parallel: Annotated[
+        int, typer.Option(help="Physical level engines, 1, 2, 4, 8 or 16, for the whole grid; 0: each level alone.")
+    ] = 0,
+    seed: Seed = 0,
+    waves: Waves = None,
+    json: JsonOption = False,
+) -> None:
+    """The grid encoding engine on a preset's grid with random tables.
+
+    By default every level runs alone on one build, its registers and table loaded anew, so that its clocks are its
+    own. With ``--level-parallel`` all levels of a point run together.
+    """
+    config = preset("field", FIELDS, name)
+    if log2_hashmap_size:
+        config = replace(config, grid=replace(config.grid, log2_hashmap_size=log2_hashmap_size))
+    grid = config.grid
+    engine = _whole_engine(grid, level_parallel) if level_parallel else _level_engine(grid)
+    coordinates = point_stream(pattern, points, grid.n_pos_dims, seed)
+    field = random_field(config, seed=seed)
+    run = _run_whole if level_parallel else _run_levels
+    result = {"preset": name, "pattern": pattern, "points": points, **run(field, engine, coordinates, waves)}
+    finish(result, json)
+
+
+def _run_levels(field: QuantizedField, engine: EncodingEngineConfig, coordinates: np.ndarray, waves: Waves) -> dict:
+    """Each level alone on one simulated engine; sums over the levels, and the slowest one's latency."""
+    from sim.cosim.engine import encoding_simulator
+    from sim.engine.encoding import encoding_cycles
+
+    grid, points = field.config.grid, len(coordinates)
+    golden = _golden(field, coordinates)
+    levels, latency = [], 0
+    with (
+        progress(f"simulating {grid.n_levels} levels") as update,
+        encoding_simulator(grid, engine, field.tables, field.level_shifts, only=0, waves=waves) as simulator,
+    ):
+        for number in range(grid.n_levels):
+            if number:
+                simulator.load(encoding_image(grid, engine, field.tables, field.level_shifts, only=number))
+            run = simulator.run(coordinates)
+            update(number + 1, grid.n_levels)
+            model = encoding_cycles(grid, engine, coordinates, only=number)
+            latency = max(latency, int(run.given[0]))
+            (layout,) = level_layouts(grid, engine, only=number)
+            levels.append(
+                _describe(layout)
+                | {
+                    "cycles_rtl": run.cycles,
+                    "cycles_model": model.cycles,
+                    "points_per_clk": points / run.cycles,
+                    "mismatches": int(np.count_nonzero(run.outputs != golden[:, number])),
+                }
+            )
+    totals = {key: sum(level[key] for level in levels) for key in ("mismatches", "cycles_rtl", "cycles_model")}
+    return {"latency_clk": latency, **totals, "levels": levels}
+
+
+def _run_whole(field: QuantizedField, engine: EncodingEngineConfig, coordinates: np.ndarray, waves: Waves) -> dict:
+    """All levels of a point together."""
+    from sim.cosim.engine import encoding_simulator
+    from sim.engine.encoding import encoding_cycles
+
+    grid, points = field.config.grid, len(coordinates)
+    with (
+        progress(f"simulating {points} points") as update,
+        encoding_simulator(grid, engine, field.tables, field.level_shifts, waves=waves) as simulator,
+    ):
+        run = simulator.run(coordinates, progress=update)
+    model = encoding_cycles(grid, engine, coordinates)
+    golden = _golden(field, coordinates)
+    differ = (run.outputs.reshape(golden.shape) != golden).sum(axis=(0, 2))
+    return {
+        "level_parallel": engine.level_parallel,
+        "latency_clk": int(run.given[0]),
+        "clk_per_point": run.clk_per_point,
+        "held_clk": int(model.held.sum()),
+        "mismatches": int(differ.sum()),
+        "cycles_rtl": run.cycles,
+        "cycles_model": model.cycles,
+        "levels": [
+            _describe(layout) | {"mismatches": int(differ[layout.level.index])}
+            for layout in level_layouts(grid, engine)
+        ],
+    }
+
+
+def _describe(layout: LevelLayout) -> dict:
+    level = layout.level
+    return {
+        "level": level.index,
+        "kind": "hash" if level.hashed else "dense",
+        "resolution": level.resolution,
+        "entries": level.entries,
+        "bank_bits": list(layout.bank_bits),
+    }
+
+
+def _golden(field: QuantizedField, coordinates: np.ndarray) -> np.ndarray:
+    """(points, n_levels, n_features_per_level) raw features."""
+    from reference.grid_encoding import encode_integer
+
+    profile = integer_profile("int8")
+    features = numpy_call(encode_integer, field.config.grid, field.tables, field.level_shifts, coordinates, profile)
+    return features.reshape(len(coordinates), field.config.grid.n_levels, -1)
+
+
+def _whole_engine(grid: GridConfig, level_parallel: int) -> EncodingEngineConfig:
+    """A 3-dimensional 16-level build with shared table sizes."""
+    smallest = fitting_engine(grid, level_parallel=level_parallel)
+    rows = next(rows for rows in _SHARED_TABLE_ROWS if rows >= smallest.table_rows)
+    return replace(smallest, n_pos_dims=3, n_levels=16, table_rows=rows)
+
+
+def _level_engine(grid: GridConfig) -> EncodingEngineConfig:
+    """A 3-dimensional build of one level, whose table holds the largest level of every preset."""
+    engine = EncodingEngineConfig(
+        n_features_per_level=grid.n_features_per_level, n_levels=1, table_rows=_SHARED_TABLE_ROWS[-1]
+    )
+    rows = max(level_layouts(grid, engine, only=level)[0].rows for level in range(grid.n_levels)) * N_BANKS
+    return replace(engine, table_rows=next(shared for shared in _SHARED_TABLE_ROWS[1:] if shared >= rows))
