@@ -7,6 +7,7 @@ so a file is whole or absent; reading one back checks every shape and range, so 
 import dataclasses
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from arch.number_format import integer_profile
 from arch.whole_file import write_whole
 
 __all__ = [
+    "DAMAGE",
     "MAX_LEVEL_SHIFT",
     "MAX_REQUANTIZE_SHIFT",
     "FloatField",
@@ -30,6 +32,12 @@ __all__ = [
     "QuantizedMlp",
     "load_field",
 ]
+
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ArithmeticError, AttributeError, LookupError,
+    MemoryError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""What reading a cut or altered ``.npz`` file can raise: one flipped bit may ask for a password or another codec."""
 
 FORMAT = "open-ngpc field 1"
 MAX_LEVEL_SHIFT = 7
@@ -215,16 +223,7 @@ def load_field(path: Path) -> FloatField | QuantizedField:
         )
     except InputError:
         raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        OSError,
-        EOFError,
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except DAMAGE as error:
         raise InputError(
             f"the checkpoint {path.name} must be a whole open-ngpc field file, not one cut short or damaged "
             f"({type(error).__name__}); fetch or train it again"

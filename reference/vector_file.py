@@ -4,14 +4,13 @@ Only reading and naming is done here; ``reference.vector_cases`` evaluates them.
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from arch.checkpoint import DAMAGE
 from arch.errors import InputError
 from arch.grid import GridConfig
 from arch.mlp import MlpConfig
@@ -102,7 +101,7 @@ def read_vector_file(path: Path) -> VectorFile:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         config = json.loads(str(arrays.pop("config")))
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, AttributeError) as error:
+    except DAMAGE as error:
         raise InputError(
             f"{path.name} must be a whole .npz file with a JSON config, not a damaged one ({type(error).__name__}); "
             "fetch it again"
