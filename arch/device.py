@@ -6,7 +6,7 @@ a device with a source per figure; ``arch.workload`` reads them.
 
 from dataclasses import dataclass
 
-from arch.errors import InputError, check_integer, check_positive
+from arch.errors import InputError, check_instance, check_integer, check_positive
 
 __all__ = ["GpuConfig", "MemoryConfig", "NetworkConfig", "NodeConfig"]
 
@@ -65,6 +65,9 @@ class GpuConfig:
 
     def __post_init__(self) -> None:
         check_positive(f"fp16_flops_per_s of {self.name}", self.fp16_flops_per_s)
+        check_instance(f"memory of {self.name}", self.memory, MemoryConfig)
+        if self.network is not None:
+            check_instance(f"network of {self.name}", self.network, NetworkConfig)
         if self.n_sms is not None:
             check_integer(f"n_sms of {self.name}", self.n_sms, 1, 1024)
 
@@ -83,6 +86,7 @@ class NodeConfig:
     n_gpus: int = 1
 
     def __post_init__(self) -> None:
+        check_instance("gpu of a node", self.gpu, GpuConfig)
         check_integer("n_gpus of a node", self.n_gpus, 1, 64)
         if self.n_gpus > 1 and self.gpu.network is None:
             raise InputError(f"n_gpus must be 1 for {self.gpu.name}, which has no network, not {self.n_gpus}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from arch.errors import InputError, check_one_of
+from arch.errors import InputError, check_instance, check_one_of
 from arch.grid import GridConfig
 from arch.mlp import MlpConfig
 
@@ -42,6 +42,10 @@ class FieldConfig:
 
     def __post_init__(self) -> None:
         check_one_of("app", self.app, APPS)
+        check_instance("grid", self.grid, GridConfig)
+        check_instance("network", self.network, MlpConfig)
+        if self.rgb_network is not None:
+            check_instance("rgb_network", self.rgb_network, MlpConfig)
         if self.grid.n_pos_dims != _POS_DIMS[self.app]:
             raise InputError(
                 f"n_pos_dims of a {self.app} field must be {_POS_DIMS[self.app]}, not {self.grid.n_pos_dims}"

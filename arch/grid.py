@@ -4,6 +4,7 @@ Sizes, scales and the choice between dense and hashed levels follow
 tiny-cuda-nn's ``encodings/grid.h`` (semantics as of commit 6ee3546).
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,8 +89,9 @@ class GridConfig:
         check_integer("base_resolution", self.base_resolution, 2, 65535)
         check_positive("per_level_scale", self.per_level_scale)
         check_one_of("interpolation", self.interpolation, INTERPOLATIONS)
-        finest = self.base_resolution * self.per_level_scale ** (self.n_levels - 1)
-        if finest > 2**31:
+        log2_finest = math.log2(self.base_resolution) + (self.n_levels - 1) * math.log2(self.per_level_scale)
+        finest = 2.0 ** min(log2_finest, 1000.0)
+        if log2_finest > 31:
             raise InputError(
                 f"the finest level must have fewer than 2^31 vertices per axis, not {finest:.4g}; "
                 "lower per_level_scale or n_levels"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from arch.encoding_engine import EncodingEngineConfig
-from arch.errors import InputError, check_integer, check_positive
+from arch.errors import InputError, check_instance, check_integer, check_positive
 from arch.mlp_engine import MlpEngineConfig
 
 __all__ = ["ClusterConfig", "NfpConfig"]
@@ -23,6 +23,8 @@ class NfpConfig:
     mlp: MlpEngineConfig
 
     def __post_init__(self) -> None:
+        check_instance("encoding", self.encoding, EncodingEngineConfig)
+        check_instance("mlp", self.mlp, MlpEngineConfig)
         if self.encoding.arithmetic != self.mlp.arithmetic:
             raise InputError(
                 f"arithmetic of the MLP engine must be the encoding engine's {self.encoding.arithmetic!r}, "
@@ -52,5 +54,6 @@ class ClusterConfig:
     clock_hz: float = 1e9
 
     def __post_init__(self) -> None:
+        check_instance("nfp", self.nfp, NfpConfig)
         check_integer("n_nfps", self.n_nfps, 1, 64)
         check_positive("clock_hz", self.clock_hz)
