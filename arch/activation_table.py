@@ -18,9 +18,12 @@ from arch.number_format import IntegerProfile
 
 __all__ = [
     "INTEGER_ACTIVATIONS",
+    "LEAKY_SLOPE",
+    "LEAKY_SLOPE_BITS",
     "OFFSET_BITS",
     "PRE_ACTIVATION_BITS",
     "SLOPE_BITS",
+    "STRAIGHT_ACTIVATIONS",
     "TABLE_ACTIVATIONS",
     "ActivationCurve",
     "ActivationTable",
@@ -44,8 +47,12 @@ SLOPE_BITS = 16
 OFFSET_BITS = 20
 """Bits of a segment's value at its middle (signed)."""
 
-LEAKY_SLOPE, LEAKY_SLOPE_BITS = 1311, 17
-"""LeakyReLU's slope: 1311 / 2**17 is exactly 0.01 rounded to fp16, the library's slope (``common_device.h``)."""
+LEAKY_SLOPE = 1311
+"""LeakyReLU's slope, ``LEAKY_SLOPE_BITS`` behind the point: 1311 / 2**17 is exactly 0.01 rounded to fp16, as
+tiny-cuda-nn's ``common_device.h`` has it."""
+
+LEAKY_SLOPE_BITS = 17
+"""Fraction bits of LeakyReLU's slope."""
 
 _SHARPNESS = 10.0  # K_ACT of tiny-cuda-nn's common_device.h: Softplus and Squareplus of 10 x, divided by 10
 _TAIL_STEPS = 0.25  # past its ends a curve may differ from its end by this many output steps
@@ -73,7 +80,10 @@ class NegativePart(IntEnum):
 
 _NEGATIVE_PARTS = {"ReLU": NegativePart.ZERO, "LeakyReLU": NegativePart.LEAKY}
 
-INTEGER_ACTIVATIONS = ("None", *_NEGATIVE_PARTS, *TABLE_ACTIVATIONS)
+STRAIGHT_ACTIVATIONS = ("None", *_NEGATIVE_PARTS)
+"""Activations that are straight on both sides of zero and take no table."""
+
+INTEGER_ACTIVATIONS = (*STRAIGHT_ACTIVATIONS, *TABLE_ACTIVATIONS)
 """Activations of the integer profiles."""
 
 

@@ -25,6 +25,7 @@ class LoadTarget(IntEnum):
     MLP_CONTROL = 3
     LAYER_REGISTER = 4
     WEIGHT = 5
+    ACTIVATION_TABLE = 6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from math import gcd
 
+from arch.activation_table import INTEGER_ACTIVATIONS, PRE_ACTIVATION_BITS, STRAIGHT_ACTIVATIONS
 from arch.errors import InputError, check_integer, check_multiple
 from arch.mlp import MlpConfig
 from arch.number_format import IntegerProfile, integer_profile
 
 __all__ = [
     "ACCUMULATE_CYCLES",
-    "ENGINE_ACTIVATIONS",
+    "ACTIVATION_CYCLES",
+    "MAX_ACTIVATION_TABLES",
     "READ_CYCLES",
     "REQUANTIZE_CYCLES",
     "START_CYCLES",
@@ -19,8 +21,8 @@ __all__ = [
     "layer_tiles",
 ]
 
-ENGINE_ACTIVATIONS = ("None", "ReLU")
-"""Activations the engine computes."""
+MAX_ACTIVATION_TABLES = 7
+"""Most tables of an engine: a layer register numbers them in three bits, 0 for none."""
 
 READ_CYCLES = 2
 """From an activation's address to the array's inputs: the memory, then the choice of the row tile."""
@@ -29,7 +31,10 @@ ACCUMULATE_CYCLES = 1
 """From the array's outputs to the partial sum."""
 
 REQUANTIZE_CYCLES = 6
-"""From the partial sum to the activation: ReLU, two half products, their sum, coarse shift, fine shift, rounding."""
+"""From the partial sum to the activation: sign, two half products, their sum, coarse shift, fine shift, rounding."""
+
+ACTIVATION_CYCLES = 5
+"""Behind requantisation in an engine with tables: memory, coefficients, product, sum, rounding."""
 
 STREAM_CYCLES = 2
 """From the activation to ``outputs.valid``: the write, then the read of the output buffer."""
@@ -51,6 +56,7 @@ class MlpEngineConfig:
     max_layers : most layers of a network, 1 to 8
     weight_tiles : tiles of weights the weight memory holds
     arithmetic : ``int8`` or ``int16``
+    activation_tables : tables for activations that are not straight on both sides of zero, 0 (none built) to 7
     """
 
     rows: int = 64
@@ -60,6 +66,7 @@ class MlpEngineConfig:
     max_layers: int = 8
     weight_tiles: int = 16
     arithmetic: str = "int8"
+    activation_tables: int = 0
 
     def __post_init__(self) -> None:
         check_multiple("rows", self.rows, 4, 4, 128)
@@ -71,6 +78,7 @@ class MlpEngineConfig:
                 raise InputError(f"max_width must be a multiple of {name} = {side}, not {self.max_width}")
         check_integer("max_layers", self.max_layers, 1, 8)
         check_integer("weight_tiles", self.weight_tiles, 1, 4096)
+        check_integer("activation_tables", self.activation_tables, 0, MAX_ACTIVATION_TABLES)
         integer_profile(self.arithmetic)
 
     @property
@@ -87,6 +95,21 @@ class MlpEngineConfig:
     def partial_sum_bits(self) -> int:
         """Width of a sum of ``rows`` products; exact, so the array never overflows."""
         return self.profile.value_bits + self.profile.weight_bits + (self.rows - 1).bit_length()
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """Activations the engine computes."""
+        return INTEGER_ACTIVATIONS if self.activation_tables else STRAIGHT_ACTIVATIONS
+
+    @property
+    def requantize_bits(self) -> int:
+        """Width of a requantised sum: a pre-activation's in an engine with tables, else a value's."""
+        return PRE_ACTIVATION_BITS if self.activation_tables else self.profile.value_bits
+
+    @property
+    def activate_cycles(self) -> int:
+        """From the partial sum to the activation."""
+        return REQUANTIZE_CYCLES + (ACTIVATION_CYCLES if self.activation_tables else 0)
 
     @property
     def lane_values(self) -> int:
@@ -110,12 +133,12 @@ class MlpEngineConfig:
 
     @property
     def latency_cycles(self) -> int:
-        """From the address of a vector in the last pass to its ``outputs.valid``: ``rows + cols + 12``."""
-        return READ_CYCLES + self.array_cycles + ACCUMULATE_CYCLES + REQUANTIZE_CYCLES + STREAM_CYCLES
+        """From the address of a vector in the last pass to its ``outputs.valid``: ``rows + cols + 12``; tables: 17."""
+        return READ_CYCLES + self.array_cycles + ACCUMULATE_CYCLES + self.activate_cycles + STREAM_CYCLES
 
     @property
     def min_pass_cycles(self) -> int:
-        """Fewest clocks of a pass: ``rows + cols + 12``.
+        """Fewest clocks of a pass: ``rows + cols + 12`` (17 with tables).
 
         A pass reads what the pass before it wrote (``latency_cycles - 1``), the next tile's weights are loaded
         behind the swap (``rows + cols + 2``), and an output buffer must be read empty one pass after it was filled
@@ -162,9 +185,9 @@ def layer_tiles(network: MlpConfig, engine: MlpEngineConfig) -> tuple[LayerTiles
                 raise InputError(
                     f"{side} of layer {number} must be at most the engine's max_width = {engine.max_width}, not {width}"
                 )
-        if layer.activation not in ENGINE_ACTIVATIONS:
+        if layer.activation not in engine.activations:
             raise InputError(
-                f"activation of layer {number} must be one of {', '.join(ENGINE_ACTIVATIONS)} on the MLP engine, "
+                f"activation of layer {number} must be one of {', '.join(engine.activations)} on this MLP engine, "
                 f"not {layer.activation!r}"
             )
         cut = LayerTiles(first=first, row_tiles=-(-layer.n_in // engine.rows), col_tiles=-(-layer.n_out // engine.cols))

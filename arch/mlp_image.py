@@ -6,6 +6,7 @@ target                    address                                     data
 ``MLP_CONTROL``           ``N_LAYERS_ADDRESS``                        layers of the network; 0 stops the inputs
 ``LAYER_REGISTER``        layer                                       the fields of :data:`LAYER_FIELDS`
 ``WEIGHT``                ``weight row << k | word``                  weights ``8 word .. 8 word + 7`` of that row
+``ACTIVATION_TABLE``      ``table << segment_bits | segment``         ``arch.activation_table.ActivationTable.words``
 ========================  ==========================================  ==========================================
 
 A weight row is one row of one tile: the ``cols`` weights of one input. Tile t holds weight rows ``t * rows`` and up.
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from arch.activation_table import ActivationCurve, activation_table, negative_part, segment_bits
 from arch.checkpoint import MAX_REQUANTIZE_SHIFT, QuantizedMlp
 from arch.errors import InputError, check_integer
 from arch.load import LoadImage, LoadTarget
@@ -32,12 +34,17 @@ WEIGHTS_PER_WORD = 8
 LAYER_FIELDS: Mapping[str, tuple[int, int]] = {
     "multiplier": (0, 16),
     "shift": (16, 6),
-    "relu": (22, 1),
+    "negative": (22, 2),
     "row_tiles": (24, 6),
     "col_tiles": (32, 6),
     "first_row": (40, 20),
+    "table": (60, 3),
 }
-"""Fields of a layer register: lowest bit and width. ``first_row`` is the weight row of the layer's first tile."""
+"""Fields of a layer register: lowest bit and width.
+
+``first_row`` is the weight row of the layer's first tile, ``negative`` an ``arch.activation_table.NegativePart``,
+``table`` 0 for none or t + 1 for table t.
+"""
 
 
 def weight_word_bits(engine: MlpEngineConfig) -> int:
@@ -56,7 +63,9 @@ def mlp_image(network: QuantizedMlp, engine: MlpEngineConfig) -> LoadImage:
         If the network does not fit the engine, or a multiplier or shift is out of range.
     """
     cuts = layer_tiles(network.config, engine)
-    image = LoadImage.of(LoadTarget.MLP_CONTROL, N_LAYERS_ADDRESS, 0)
+    curves = network.layer_curves
+    tables = tuple(dict.fromkeys(curve for curve in curves if curve))
+    image = LoadImage.of(LoadTarget.MLP_CONTROL, N_LAYERS_ADDRESS, 0) + _table_words(tables, engine)
     word_bits = weight_word_bits(engine)
     words = -(-engine.cols // WEIGHTS_PER_WORD)
     for number, (layer, cut) in enumerate(zip(network.config.layers, cuts, strict=True)):
@@ -71,7 +80,8 @@ def mlp_image(network: QuantizedMlp, engine: MlpEngineConfig) -> LoadImage:
         register = _pack(
             multiplier=network.multipliers[number],
             shift=network.shifts[number],
-            relu=int(layer.activation == "ReLU"),
+            negative=int(negative_part(layer.activation)),
+            table=tables.index(curves[number]) + 1 if curves[number] else 0,
             row_tiles=cut.row_tiles,
             col_tiles=cut.col_tiles,
             first_row=cut.first * engine.rows,
@@ -88,6 +98,20 @@ def mlp_image(network: QuantizedMlp, engine: MlpEngineConfig) -> LoadImage:
         address = (rows[:, None] << word_bits) | np.arange(words)
         image += LoadImage.of(LoadTarget.WEIGHT, address.ravel(), data.ravel().view(np.int64))
     return image + LoadImage.of(LoadTarget.MLP_CONTROL, N_LAYERS_ADDRESS, len(cuts))
+
+
+def _table_words(tables: tuple[ActivationCurve, ...], engine: MlpEngineConfig) -> LoadImage:
+    """Words of the tables, in the order of their numbers; layers with the same curve share one."""
+    if len(tables) > engine.activation_tables:
+        raise InputError(
+            f"activation_tables of the MLP engine must be at least {len(tables)} for this network's curves, "
+            f"not {engine.activation_tables}"
+        )
+    words = [activation_table(curve, engine.profile).words for curve in tables]
+    data = np.concatenate([np.zeros(0, np.int64), *words])
+    # tables are a whole power of two of segments, so table << segment_bits | segment just counts
+    assert len(data) == len(tables) << segment_bits(engine.profile)
+    return LoadImage.of(LoadTarget.ACTIVATION_TABLE, np.arange(len(data)), data)
 
 
 def _pack(**fields: int) -> int:

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from arch.activation_table import LEAKY_SLOPE, LEAKY_SLOPE_BITS, NegativePart
 from arch.mlp_engine import MlpEngineConfig
 from rtl.mlp.layer_program import LayerLayout
 
@@ -16,7 +17,7 @@ class PassLayout(data.StructLayout):
     ``row_tile``, ``col_tile``: the tile; ``starts_sum``, ``ends_sum``: first and last row tile; ``from_input``,
     ``to_output``: first and last layer; ``ends_layer``: last tile of its layer; ``bank``: bank of the activation
     memory it writes, the other is read; ``input_bank``, ``output_bank``; ``n``: vectors; ``last``: the nano-batch
-    ends a run; ``multiplier``, ``shift``, ``relu``: the layer's.
+    ends a run; ``multiplier``, ``negative_multiplier``, ``shift``, ``table``: the layer's.
     """
 
     def __init__(self, config: MlpEngineConfig) -> None:
@@ -35,7 +36,8 @@ class PassLayout(data.StructLayout):
                 "output_bank": 1,
                 "n": range(config.nano_batch + 1),
                 "last": 1,
-                **{name: layer[name].shape for name in ("multiplier", "shift", "relu")},
+                **{name: layer[name].shape for name in ("multiplier", "shift", "table")},
+                "negative_multiplier": layer["multiplier"].shape,
             }
         )
 
@@ -152,7 +154,8 @@ class LayerSequencer(Component):
             new.last.eq(Mux(fresh, self.batch_last, self.current.last)),
             new.multiplier.eq(self.entry.multiplier),
             new.shift.eq(self.entry.shift),
-            new.relu.eq(self.entry.relu),
+            new.negative_multiplier.eq(self._negative_multiplier(m)),
+            new.table.eq(self.entry.table),
         ]
         with m.If(self.start):
             m.d.sync += row_tile.eq(row_tile + 1)
@@ -161,6 +164,17 @@ class LayerSequencer(Component):
             with m.If(new.ends_layer):
                 m.d.sync += [col_tile.eq(0), self.layer.eq(Mux(new.to_output, 0, self.layer + 1))]
         return new
+
+    def _negative_multiplier(self, m: Module) -> Signal:
+        """Factor of the layer's negative accumulators, as ``arch.activation_table.negative_multiplier``."""
+        multiplier = self.entry.multiplier
+        chosen = Signal.like(multiplier)
+        with m.Switch(self.entry.negative):
+            with m.Case(NegativePart.KEPT):
+                m.d.comb += chosen.eq(multiplier)
+            with m.Case(NegativePart.LEAKY):
+                m.d.comb += chosen.eq((multiplier * LEAKY_SLOPE + (1 << (LEAKY_SLOPE_BITS - 1))) >> LEAKY_SLOPE_BITS)
+        return chosen
 
     def _load_weights(self, m: Module, *, behind_swap: object, new: data.View) -> None:
         """Read the next pass's weights, ``rows`` clocks from the one after ``behind_swap``."""

@@ -5,21 +5,23 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from arch.load import LoadTarget
-from arch.mlp_engine import READ_CYCLES, REQUANTIZE_CYCLES, MlpEngineConfig
+from arch.mlp_engine import READ_CYCLES, MlpEngineConfig
 from rtl.delay_line import DelayLine
 from rtl.mlp.accumulator import Accumulator
+from rtl.mlp.activate import Activate
 from rtl.mlp.activation_memory import ActivationMemory
 from rtl.mlp.input_buffer import InputBuffer
 from rtl.mlp.layer_program import LayerProgram
 from rtl.mlp.layer_sequencer import LayerSequencer
 from rtl.mlp.output_buffer import OutputBuffer
-from rtl.mlp.requantize import Requantize
 from rtl.mlp.systolic_array import SystolicArray
 from rtl.mlp.weight_memory import WeightMemory
 from rtl.mlp.write_back import WriteBack
 from rtl.streams import LoadLayout, VectorLayout
 
 __all__ = ["MlpEngine"]
+
+_LAYER_PARAMETERS = ("multiplier", "negative_multiplier", "shift", "table")
 
 
 class MlpEngine(Component):
@@ -28,7 +30,7 @@ class MlpEngine(Component):
     Vectors gather into nano-batches (``nano_batch`` of them, or fewer up to a ``last``); a nano-batch passes the
     array once for each tile of each layer; its results leave while the next one computes. ``last`` leaves with the
     result of its vector. Elements of an input past the network's inputs are ignored; elements of an output past its
-    last column tile are 0, as are those past its outputs inside that tile (their weights are 0).
+    last column tile are 0; those past its outputs inside that tile are the activation of 0 (their weights are 0).
 
     *Timing*: a nano-batch of n vectors takes ``passes * config.pass_cycles(n)`` clocks of the array, with nothing in
     between while inputs and outputs keep up. From the transfer of its last input to the transfer of its first output
@@ -39,7 +41,7 @@ class MlpEngine(Component):
     low while no network is loaded and for ``rows + 2`` clocks behind a load word. Words for other targets are taken
     and change nothing.
 
-    *Numerics*: docs/numerics.md, "Networks".
+    *Numerics*: docs/numerics.md, "Networks" and "Activations".
 
     Parameters
     ----------
@@ -144,28 +146,32 @@ class MlpEngine(Component):
         """From the array's outputs into the memories. Each stage copies what it needs of ``current`` in its time."""
         config, current = self.config, sequencer.current
         m.submodules.accumulator = accumulator = Accumulator(config)
-        m.submodules.requantize = requantize = Requantize(config)
+        m.submodules.activate = activate = Activate(config)
         m.submodules.write_back = write_back = WriteBack(config)
         arrives = READ_CYCLES + config.array_cycles - 1
         m.submodules.valid = valid = DelayLine(1, arrives)
         m.submodules.first = first = DelayLine(1, arrives)
-        m.submodules.written = written = DelayLine(1, REQUANTIZE_CYCLES - 1)
+        m.submodules.written = written = DelayLine(1, config.activate_cycles - 1)
         first_sum = Signal()
         m.d.sync += first_sum.eq(first.o)
         with m.If(first_sum):
-            m.d.sync += [getattr(requantize, name).eq(current[name]) for name in ("multiplier", "shift", "relu")]
+            m.d.sync += [getattr(activate, name).eq(current[name]) for name in _LAYER_PARAMETERS]
+        load = self.load.payload
         m.d.comb += [
+            activate.w_en.eq(self.load.valid & self.load.ready & (load.target == LoadTarget.ACTIVATION_TABLE)),
+            activate.w_addr.eq(load.address),
+            activate.w_data.eq(load.data),
             valid.i.eq(sequencer.r_en),
             first.i.eq(sequencer.r_first),
             accumulator.valid.eq(valid.o),
             accumulator.first.eq(first.o),
             accumulator.starts_sum.eq(current.starts_sum),
             accumulator.ends_sum.eq(current.ends_sum),
-            requantize.valid.eq(accumulator.o_valid),
+            activate.valid.eq(accumulator.o_valid),
             written.i.eq(accumulator.o_first),
             write_back.first.eq(written.o),
             write_back.current.eq(current),
-            write_back.valid.eq(requantize.o_valid),
+            write_back.valid.eq(activate.o_valid),
             activations.w_en.eq(write_back.activation_en),
             activations.w_bank.eq(write_back.written.bank),
             outputs.w_en.eq(write_back.output_en),
@@ -178,6 +184,6 @@ class MlpEngine(Component):
         for c in range(config.cols):
             m.d.comb += [
                 accumulator.i[c].eq(array.o[c]),
-                requantize.i[c].eq(accumulator.o[c]),
-                write_back.i[c].eq(requantize.o[c]),
+                activate.i[c].eq(accumulator.o[c]),
+                write_back.i[c].eq(activate.o[c]),
             ]

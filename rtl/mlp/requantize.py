@@ -14,14 +14,14 @@ _FINE = 8  # the coarse shift moves by multiples of this, the fine one by less
 
 
 class Requantize(Component):
-    """``saturate(round(activation(acc) * multiplier / 2**shift))`` for each column.
+    """``saturate(round(acc * factor / 2**shift))`` for each column; ``factor`` depends on the sign of ``acc``.
 
-    *Timing*: latency ``REQUANTIZE_CYCLES``, initiation interval 1, no stall. Stages: activation; two half products;
-    their sum; coarse shift; fine shift; rounding and saturation. ``relu``, ``multiplier`` and ``shift`` belong to the
-    ``i`` of the same clock. Stages without a valid vector hold still.
+    *Timing*: latency ``REQUANTIZE_CYCLES``, initiation interval 1, no stall. Stages: choice of the factor; two
+    half products; their sum; coarse shift; fine shift; rounding and saturation. ``multiplier``, ``negative_multiplier``
+    and ``shift`` belong to the ``i`` of the same clock. Stages without a valid vector hold still.
 
     *Numerics*: docs/numerics.md, "Networks": 32-bit accumulator, unsigned 16-bit multiplier, shift 1 .. 47, half to
-    even, saturating to the value's width. Exact: bits shifted out are kept as one sticky bit.
+    even, saturating to ``config.requantize_bits``. Exact: bits shifted out are kept as one sticky bit.
 
     Parameters
     ----------
@@ -30,10 +30,12 @@ class Requantize(Component):
     Members
     -------
     valid : In(1)
-    relu, multiplier, shift : In, the layer's
+    multiplier, negative_multiplier : In, factors of positive and of negative accumulators: with the second one 0 this
+        is ReLU
+    shift : In
     i : In(signed(accumulator_bits)) of each column
     o_valid : Out(1)
-    o : Out(signed(value_bits)) of each column
+    o : Out(signed(requantize_bits)) of each column
     """
 
     def __init__(self, config: MlpEngineConfig) -> None:
@@ -42,12 +44,12 @@ class Requantize(Component):
         super().__init__(
             {
                 "valid": In(1),
-                "relu": In(1),
                 "multiplier": In(profile.multiplier_bits),
+                "negative_multiplier": In(profile.multiplier_bits),
                 "shift": In(6),
                 "i": In(signed(profile.accumulator_bits)).array(config.cols),
                 "o_valid": Out(1),
-                "o": Out(signed(profile.value_bits)).array(config.cols),
+                "o": Out(signed(config.requantize_bits)).array(config.cols),
             }
         )
 
@@ -59,9 +61,8 @@ class Requantize(Component):
         m.d.comb += self.o_valid.eq(valid[-1])
         enable = [self.valid, *valid[:-1]]
         # one fraction bit is kept for rounding, so the pipeline shifts by shift - 1; masks are the bits a shift drops
-        multiplier = Signal(profile.multiplier_bits)
         shift = [Signal(6, name=f"shift_{stage}") for stage in range(REQUANTIZE_CYCLES - 2)]
-        m.d.sync += [multiplier.eq(self.multiplier), shift[0].eq(self.shift - 1)]
+        m.d.sync += shift[0].eq(self.shift - 1)
         m.d.sync += [after.eq(before) for before, after in pairwise(shift)]
         low_bits = _FINE.bit_length() - 1
         product_bits = profile.accumulator_bits + profile.multiplier_bits
@@ -73,16 +74,14 @@ class Requantize(Component):
             fine_mask.eq((1 << shift[-2][:low_bits]) - 1),
         ]
         for c in range(self.config.cols):
-            stages = self._column(c, multiplier, (coarse, coarse_mask), (fine, fine_mask))
+            stages = self._column(c, (coarse, coarse_mask), (fine, fine_mask))
             assert len(stages) == REQUANTIZE_CYCLES
             for stage_enable, statements in zip(enable, stages, strict=True):
                 with m.If(stage_enable):
                     m.d.sync += statements
         return m
 
-    def _column(
-        self, c: int, multiplier: Signal, coarse: tuple[Signal, Signal], fine: tuple[Signal, Signal]
-    ) -> list[list]:
+    def _column(self, c: int, coarse: tuple[Signal, Signal], fine: tuple[Signal, Signal]) -> list[list]:
         """Statements of each stage of one column; shifts come with the mask of what they drop."""
         profile, i = self.config.profile, self.i[c]
         product_bits = profile.accumulator_bits + profile.multiplier_bits
@@ -90,7 +89,8 @@ class Requantize(Component):
         def register(shape: object, name: str) -> Signal:
             return Signal(shape, name=f"{name}_{c}", reset_less=True)
 
-        activated = register(signed(profile.accumulator_bits), "activated")
+        acc = register(signed(profile.accumulator_bits), "acc")
+        factor = register(unsigned(profile.multiplier_bits), "factor")
         low = register(unsigned(_HALF + profile.multiplier_bits), "low")
         high = register(signed(product_bits - _HALF), "high")
         product = register(signed(product_bits), "product")
@@ -98,13 +98,14 @@ class Requantize(Component):
         finely, finely_sticky = register(signed(product_bits), "finely"), register(1, "finely_sticky")
         quotient = finely[1:].as_signed()
         up = finely[0] & (finely_sticky | quotient[0])
-        lowest, highest = profile.value.minimum, profile.value.maximum
-        rounded = quotient[: profile.value_bits].as_signed() + up
+        highest = (1 << (self.config.requantize_bits - 1)) - 1
+        lowest = -highest - 1
+        rounded = quotient[: self.config.requantize_bits].as_signed() + up
         return [
-            [activated.eq(Mux(self.relu & (i < 0), 0, i))],
+            [acc.eq(i), factor.eq(Mux(i < 0, self.negative_multiplier, self.multiplier))],
             [
-                low.eq(activated[:_HALF] * multiplier),
-                high.eq(activated[_HALF:].as_signed() * multiplier),
+                low.eq(acc[:_HALF] * factor),
+                high.eq(acc[_HALF:].as_signed() * factor),
             ],
             [product.eq((high << _HALF) + low)],
             [coarsely.eq(product >> coarse[0]), coarsely_sticky.eq((product & coarse[1]).any())],

@@ -69,7 +69,10 @@ def test_config_refuses(changes: dict, sentence: str) -> None:
         ({"n_hidden_layers": 3}, "layers of the network must be at most the engine's max_layers = 3, not 4"),
         ({"n_input_dims": 25}, "inputs of layer 0 must be at most the engine's max_width = 24, not 25"),
         ({"n_output_dims": 25}, "outputs of layer 2 must be at most the engine's max_width = 24, not 25"),
-        ({"activation": "Tanh"}, "activation of layer 0 must be one of None, ReLU on the MLP engine, not 'Tanh'"),
+        (
+            {"activation": "Tanh"},
+            "activation of layer 0 must be one of None, ReLU, LeakyReLU on this MLP engine, not 'Tanh'",
+        ),
         ({"n_input_dims": 24}, "weight_tiles of the MLP engine must be at least 15 for this network, not 14"),
     ],
 )

@@ -73,7 +73,8 @@ def test_registers(engine: MlpEngineConfig, seed: int) -> None:
         assert fields == {
             "multiplier": mlp.multipliers[number],
             "shift": mlp.shifts[number],
-            "relu": int(number < 2),
+            "negative": int(number < 2),
+            "table": 0,
             "row_tiles": cut.row_tiles,
             "col_tiles": cut.col_tiles,
             "first_row": cut.first * engine.rows,
