@@ -11,10 +11,10 @@ from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.presets import FIELDS, NFPS, preset
 from arch.random_field import random_field, random_mlp
-from arch.scheduler import SchedulerConfig
 from cli.comparison import Pattern, Seed, Waves, finish, numpy_call, point_stream
 from cli.output import JsonOption, progress
 from cli.simulate_encoding import encoding
+from cli.simulate_scheduler import scheduler
 
 __all__ = ["simulate"]
 
@@ -34,6 +34,7 @@ NETWORKS = {
 _MAX_BATCH = 1 << 22
 
 simulate.command()(encoding)
+simulate.command()(scheduler)
 
 
 @simulate.command()
@@ -116,61 +117,6 @@ def nfp(
             "mismatches": int(np.count_nonzero(run.outputs != golden)),
             "cycles_rtl": run.cycles,
             "cycles_model": model.cycles,
-        },
-        json,
-    )
-
-
-@simulate.command()
-def scheduler(
-    *,
-    program: Annotated[str, typer.Option(help="Program of workloads/programs.")] = "llama2_70b_2048",
-    layers: Annotated[int, typer.Option(help="Iterations of the body; 0: the program's own.")] = 8,
-    clock_mhz: Annotated[float, typer.Option(help="Clock of the unit, in MHz; sets the clocks of a duration.")] = 10.0,
-    json: JsonOption = False,
-) -> None:
-    """The scheduler unit on a published pipeline, its units taking the program's solo durations."""
-    from arch.workload import load_program
-    from sim.cosim.scheduler import run_program
-    from sim.engine.scheduler import durations_in_clocks
-    from sim.engine.scheduler import simulate as simulate_model
-
-    loaded = load_program(program)
-    if layers:
-        loaded = replace(loaded, count=layers)
-    config = SchedulerConfig.for_program(loaded)
-    durations = durations_in_clocks(loaded, clock_mhz * 1e6)
-    model = simulate_model(loaded, config, durations_clk=durations)
-    with progress(f"simulating {loaded.count} layers"):
-        run = run_program(loaded, config, durations, max_cycles=2 * model.makespan_clk + 1000)
-    differ = (run.issue_clk != model.issue_clk) | (run.complete_clk != model.complete_clk)
-    row = {nano.name: index for index, nano in enumerate(loaded.nano_operations)}
-    nanos = [
-        {
-            "name": entry["name"],
-            "chunks": loaded.nano_operations[row[entry["name"]]].chunks,
-            "layer": entry["iteration"],
-            "unit": entry["unit"],
-            "start": int(run.issue_clk[entry["iteration"], row[entry["name"]]]),
-            "end": int(run.complete_clk[entry["iteration"], row[entry["name"]]]),
-            "waited_dependency": entry["dependency_wait_clk"],
-            "waited_share": entry["share_wait_clk"],
-            "waited_unit": entry["unit_wait_clk"],
-        }
-        for entry in model.entries()
-    ]
-    finish(
-        {
-            "program": program,
-            "layers": loaded.count,
-            "clock_mhz": clock_mhz,
-            "period_us": model.steady_period_clk / clock_mhz,
-            "makespan_us": run.cycles / clock_mhz,
-            "timeline_equal": not differ.any(),
-            "mismatches": int(differ.sum()),
-            "cycles_rtl": run.cycles,
-            "cycles_model": model.makespan_clk,
-            "nano_operations": nanos,
         },
         json,
     )

@@ -1,0 +1,77 @@
+"""``ngpc simulate scheduler``: the scheduler unit's RTL beside its cycle model on a published pipeline."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from arch.scheduler import SchedulerConfig
+from cli.comparison import finish
+from cli.output import JsonOption, progress
+
+__all__ = ["scheduler"]
+
+
+def scheduler(
+    *,
+    program: Annotated[str, typer.Option(help="Program of workloads/programs; - and _ are the same.")] = (
+        "llama2-70b-2048"
+    ),
+    layers: Annotated[int, typer.Option(help="Iterations of the body; 0: the program's own.")] = 8,
+    clock_mhz: Annotated[float, typer.Option(help="Clock of the unit, in MHz; sets the clocks of a duration.")] = 10.0,
+    json: JsonOption = False,
+) -> None:
+    """The scheduler unit on a published pipeline, its units taking the program's solo durations.
+
+    Clocks are counted from ``start``. ``wakeup_clk_max`` is over nano-operations that found their unit and shares free.
+    """
+    from arch.workload import load_program
+    from sim.cosim.scheduler import run_program
+    from sim.engine.scheduler import durations_in_clocks
+    from sim.engine.scheduler import simulate as simulate_model
+    from sim.engine.scheduler_measures import last_event_clk, most_issues_in_a_clock
+
+    loaded = load_program(program.replace("-", "_"))
+    if layers:
+        loaded = replace(loaded, count=layers)
+    config = SchedulerConfig.for_program(loaded)
+    durations = durations_in_clocks(loaded, clock_mhz * 1e6)
+    model = simulate_model(loaded, config, durations_clk=durations)
+    with progress(f"simulating {loaded.count} layers") as update:
+        run = run_program(loaded, config, durations, max_cycles=2 * model.makespan_clk + 1000, progress=update)
+    differ = (run.issue_clk != model.issue_clk) | (run.complete_clk != model.complete_clk)
+    row = {nano.name: index for index, nano in enumerate(loaded.nano_operations)}
+    nanos = [
+        {
+            "name": entry["name"],
+            "chunks": loaded.nano_operations[row[entry["name"]]].chunks,
+            "layer": entry["iteration"],
+            "start": int(run.issue_clk[entry["iteration"], row[entry["name"]]]),
+            "end": int(run.complete_clk[entry["iteration"], row[entry["name"]]]),
+            "unit": entry["unit"],
+            "waited_dependency": entry["dependency_wait_clk"],
+            "waited_share": entry["share_wait_clk"],
+            "waited_unit": entry["unit_wait_clk"],
+        }
+        for entry in model.entries()
+    ]
+    event = last_event_clk(loaded, run.issue_clk, run.complete_clk)
+    woken = (event >= 0) & (model.unit_wait_clk == 0) & (model.share_wait_clk == 0)
+    finish(
+        {
+            "program": program,
+            "layers": loaded.count,
+            "clock_mhz": clock_mhz,
+            "period_us": model.steady_period_clk / clock_mhz,
+            "makespan_us": run.cycles / clock_mhz,
+            "wakeup_clk_max": int((run.issue_clk - event)[woken].max(initial=0)),
+            "issues_per_clk_max": most_issues_in_a_clock(run.issue_clk),
+            "timeline_equal": not differ.any() and run.cycles == model.cycles_model,
+            "mismatches": int(np.count_nonzero(differ)),
+            "cycles_rtl": run.cycles,
+            "cycles_model": model.cycles_model,
+            "nano_operations": nanos,
+        },
+        json,
+    )

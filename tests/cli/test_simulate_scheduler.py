@@ -1,0 +1,52 @@
+"""``ngpc simulate scheduler``: one timeline from the RTL and from the cycle model."""
+
+import json
+
+import pytest
+
+from arch.workload import load_program, preset_names
+from cli.main import main
+
+KEYS = {
+    "program", "layers", "clock_mhz", "period_us", "makespan_us", "wakeup_clk_max", "issues_per_clk_max",
+    "timeline_equal", "mismatches", "cycles_rtl", "cycles_model", "nano_operations",
+}  # fmt: skip
+NANO_KEYS = {
+    "name", "chunks", "layer", "start", "end", "unit", "waited_dependency", "waited_share", "waited_unit",
+}  # fmt: skip
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(["simulate", "scheduler", *arguments])
+    shown = capsys.readouterr()
+    return end.value.code, shown.out, shown.err
+
+
+@pytest.mark.cosim
+def test_rtl_and_model_print_one_timeline(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "--program", "llama2-70b-2048", "--layers", "6", "--clock-mhz", "1", "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert result.keys() == KEYS
+    assert result["timeline_equal"] is True and result["mismatches"] == 0
+    assert result["cycles_rtl"] == result["cycles_model"] > 0
+    assert result["makespan_us"] == result["cycles_rtl"]
+    assert result["wakeup_clk_max"] == 3
+    assert result["issues_per_clk_max"] >= 2
+    body = load_program("llama2_70b_2048").nano_operations
+    nanos = result["nano_operations"]
+    assert len(nanos) == 6 * len(body)
+    assert all(nano.keys() == NANO_KEYS for nano in nanos)
+    assert {nano["layer"] for nano in nanos} == set(range(6))
+    chunks = {nano.name: nano.chunks for nano in body}
+    durations = {nano.name: max(1, round(nano.duration_us)) for nano in body}
+    for nano in nanos:
+        assert nano["chunks"] == chunks[nano["name"]]
+        assert nano["end"] - nano["start"] == durations[nano["name"]]
+
+
+def test_an_unknown_program_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "--program", "gpt-2")
+    assert (code, out) == (2, "")
+    assert err == f"ngpc: program preset must be one of {', '.join(preset_names('program'))}, not 'gpt_2'\n"
