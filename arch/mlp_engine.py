@@ -1,24 +1,24 @@
-"""The systolic MLP engine as hardware: its build-time parameters, and how a network is cut into its tiles."""
+"""The systolic MLP engine as hardware: its build-time parameters and the ways its array splits."""
 
 from dataclasses import dataclass
 from math import gcd
 
 from arch.activation_table import INTEGER_ACTIVATIONS, PRE_ACTIVATION_BITS, STRAIGHT_ACTIVATIONS
 from arch.errors import InputError, check_integer, check_multiple
-from arch.mlp import MlpConfig
 from arch.number_format import IntegerProfile, integer_profile
 
 __all__ = [
     "ACCUMULATE_CYCLES",
     "ACTIVATION_CYCLES",
     "MAX_ACTIVATION_TABLES",
+    "POINT_BANKS",
     "READ_CYCLES",
     "REQUANTIZE_CYCLES",
+    "SPLITS",
     "START_CYCLES",
     "STREAM_CYCLES",
-    "LayerTiles",
     "MlpEngineConfig",
-    "layer_tiles",
+    "Split",
 ]
 
 MAX_ACTIVATION_TABLES = 7
@@ -42,6 +42,37 @@ STREAM_CYCLES = 2
 START_CYCLES = 2
 """From the transfer that closes a nano-batch to the first address of its first pass, on an idle array."""
 
+POINT_BANKS = 4
+"""Points side by side in a row of the activation memories of an engine with fission; point p is in bank p mod 4."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A way to split the array so that a layer serves several points a clock.
+
+    Parameters
+    ----------
+    row_halves : 1, or 2: the upper and the lower half of the rows each hold the whole tile
+    column_groups : 1, 2 or 4 groups of columns, each holding the whole tile
+    """
+
+    row_halves: int
+    column_groups: int
+
+    @property
+    def points(self) -> int:
+        """Points a clock."""
+        return self.row_halves * self.column_groups
+
+    def __str__(self) -> str:
+        return f"{self.row_halves}x{self.column_groups}"
+
+
+SPLITS = tuple(
+    Split(row_halves=halves, column_groups=groups) for halves, groups in ((1, 1), (2, 1), (1, 2), (2, 2), (1, 4))
+)
+"""The splits of an engine with fission, by their number in a layer register: all of at most ``POINT_BANKS`` points."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MlpEngineConfig:
@@ -57,6 +88,9 @@ class MlpEngineConfig:
     weight_tiles : tiles of weights the weight memory holds
     arithmetic : ``int8`` or ``int16``
     activation_tables : tables for activations that are not straight on both sides of zero, 0 (none built) to 7
+    fission : whether the array can be split (``SPLITS``); nano_batch is then a multiple of 4
+    side_first, side_inputs : elements ``side_first .. side_first + side_inputs - 1`` of an input vector wait for a
+        second network, which reads them behind the first one's outputs (nerf: 32 and 16); 0 inputs: one network only
     """
 
     rows: int = 64
@@ -67,6 +101,9 @@ class MlpEngineConfig:
     weight_tiles: int = 16
     arithmetic: str = "int8"
     activation_tables: int = 0
+    fission: bool = False
+    side_first: int = 0
+    side_inputs: int = 0
 
     def __post_init__(self) -> None:
         check_multiple("rows", self.rows, 4, 4, 128)
@@ -80,6 +117,10 @@ class MlpEngineConfig:
         check_integer("weight_tiles", self.weight_tiles, 1, 4096)
         check_integer("activation_tables", self.activation_tables, 0, MAX_ACTIVATION_TABLES)
         integer_profile(self.arithmetic)
+        if self.fission:
+            check_multiple("nano_batch of an engine with fission", self.nano_batch, POINT_BANKS, POINT_BANKS, 4096)
+        check_integer("side_first", self.side_first, 0, self.max_width)
+        check_integer("side_inputs", self.side_inputs, 0, self.max_width - self.side_first)
 
     @property
     def profile(self) -> IntegerProfile:
@@ -95,6 +136,26 @@ class MlpEngineConfig:
     def partial_sum_bits(self) -> int:
         """Width of a sum of ``rows`` products; exact, so the array never overflows."""
         return self.profile.value_bits + self.profile.weight_bits + (self.rows - 1).bit_length()
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Splits a layer may choose from; the number of a split is its place."""
+        return SPLITS if self.fission else SPLITS[:1]
+
+    @property
+    def has_routes(self) -> bool:
+        """Whether a layer can choose its split or its place: engines with fission or side inputs."""
+        return self.fission or self.side_inputs > 0
+
+    @property
+    def point_banks(self) -> int:
+        """Points in a row of the activation memories, all read and written in one clock."""
+        return max(split.points for split in self.splits)
+
+    @property
+    def entries(self) -> int:
+        """Columns of the array at which activations can enter: the first of each column group."""
+        return max(split.column_groups for split in self.splits)
 
     @property
     def activations(self) -> tuple[str, ...]:
@@ -113,8 +174,9 @@ class MlpEngineConfig:
 
     @property
     def lane_values(self) -> int:
-        """Activations written together: what row tiles and column tiles have in common."""
-        return gcd(self.rows, self.cols)
+        """Activations written together: what tiles of every split, and the side inputs, have in common."""
+        sides = ((self.rows // split.row_halves, self.cols // split.column_groups) for split in self.splits)
+        return gcd(self.side_first, self.side_inputs, *(side for pair in sides for side in pair))
 
     @property
     def n_lanes(self) -> int:
@@ -146,55 +208,14 @@ class MlpEngineConfig:
         """
         return self.latency_cycles
 
-    def pass_cycles(self, n_vectors: int) -> int:
-        """Clocks of each pass over a nano-batch of ``n_vectors``."""
-        return max(n_vectors, self.min_pass_cycles)
+    def pass_cycles(self, beats: int, next_beats: int | None = None) -> int:
+        """Clocks from the start of a pass to the start of the next one.
 
-
-@dataclass(frozen=True, kw_only=True)
-class LayerTiles:
-    """A layer cut into tiles of ``rows x cols``.
-
-    Tiles are run column tile by column tile, the row tiles of one column tile one after the other so that their
-    partial sums meet in the accumulators. Tile (row, col) is number ``first + col * row_tiles + row`` in the
-    weight memory; rows and columns past the layer's edge hold zeros.
-    """
-
-    first: int
-    row_tiles: int
-    col_tiles: int
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of the layer, each one pass of the nano-batch."""
-        return self.row_tiles * self.col_tiles
-
-
-def layer_tiles(network: MlpConfig, engine: MlpEngineConfig) -> tuple[LayerTiles, ...]:
-    """Cut ``network`` for ``engine``; raises InputError with what does not fit."""
-    if len(network.layers) > engine.max_layers:
-        raise InputError(
-            f"layers of the network must be at most the engine's max_layers = {engine.max_layers}, "
-            f"not {len(network.layers)}"
-        )
-    tiles = []
-    first = 0
-    for number, layer in enumerate(network.layers):
-        for side, width in (("inputs", layer.n_in), ("outputs", layer.n_out)):
-            if width > engine.max_width:
-                raise InputError(
-                    f"{side} of layer {number} must be at most the engine's max_width = {engine.max_width}, not {width}"
-                )
-        if layer.activation not in engine.activations:
-            raise InputError(
-                f"activation of layer {number} must be one of {', '.join(engine.activations)} on this MLP engine, "
-                f"not {layer.activation!r}"
-            )
-        cut = LayerTiles(first=first, row_tiles=-(-layer.n_in // engine.rows), col_tiles=-(-layer.n_out // engine.cols))
-        tiles.append(cut)
-        first += cut.tiles
-    if first > engine.weight_tiles:
-        raise InputError(
-            f"weight_tiles of the MLP engine must be at least {first} for this network, not {engine.weight_tiles}"
-        )
-    return tuple(tiles)
+        Parameters
+        ----------
+        beats : clocks in which the pass reads, its vectors over the points a clock of its split
+        next_beats : those of the next pass over the same nano-batch, if there is one. A faster pass must not overtake
+            the slower one that writes what it reads: it starts as much later as it is short of ``min_pass_cycles``.
+        """
+        shortest = beats if next_beats is None else min(beats, next_beats)
+        return beats + max(0, self.min_pass_cycles - shortest)

@@ -5,15 +5,18 @@ target                    address                                     data
 ========================  ==========================================  ==========================================
 ``MLP_CONTROL``           ``N_LAYERS_ADDRESS``                        layers of the network; 0 stops the inputs
 ``LAYER_REGISTER``        layer                                       the fields of :data:`LAYER_FIELDS`
+``LAYER_REGISTER``        ``ROUTE_ADDRESS`` + layer                   the fields of :data:`ROUTE_FIELDS`
 ``WEIGHT``                ``weight row << k | word``                  weights ``8 word .. 8 word + 7`` of that row
 ``ACTIVATION_TABLE``      ``table << segment_bits | segment``         ``arch.activation_table.ActivationTable.words``
 ========================  ==========================================  ==========================================
+
+Only engines with fission or side inputs have route registers.
 
 A weight row is one row of one tile: the ``cols`` weights of one input. Tile t holds weight rows ``t * rows`` and up.
 ``k`` is :func:`weight_word_bits`; the first weight of a word is in its lowest byte.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,9 +24,18 @@ from arch.activation_table import ActivationCurve, activation_table, negative_pa
 from arch.checkpoint import MAX_REQUANTIZE_SHIFT, QuantizedMlp
 from arch.errors import InputError, check_integer
 from arch.load import LoadImage, LoadTarget
-from arch.mlp_engine import MlpEngineConfig, layer_tiles
+from arch.mlp_engine import MlpEngineConfig
+from arch.mlp_plan import PlannedLayer, plan_mlp
 
-__all__ = ["LAYER_FIELDS", "N_LAYERS_ADDRESS", "WEIGHTS_PER_WORD", "mlp_image", "weight_word_bits"]
+__all__ = [
+    "LAYER_FIELDS",
+    "N_LAYERS_ADDRESS",
+    "ROUTE_ADDRESS",
+    "ROUTE_FIELDS",
+    "WEIGHTS_PER_WORD",
+    "mlp_image",
+    "weight_word_bits",
+]
 
 N_LAYERS_ADDRESS = 0
 """Address of the control register that holds the number of layers."""
@@ -35,8 +47,8 @@ LAYER_FIELDS: Mapping[str, tuple[int, int]] = {
     "multiplier": (0, 16),
     "shift": (16, 6),
     "negative": (22, 2),
-    "row_tiles": (24, 6),
-    "col_tiles": (32, 6),
+    "row_tiles": (24, 8),
+    "col_tiles": (32, 8),
     "first_row": (40, 20),
     "table": (60, 3),
 }
@@ -46,58 +58,104 @@ LAYER_FIELDS: Mapping[str, tuple[int, int]] = {
 ``table`` 0 for none or t + 1 for table t.
 """
 
+ROUTE_ADDRESS = 16
+"""Address of layer 0's route register."""
+
+ROUTE_FIELDS: Mapping[str, tuple[int, int]] = {
+    "split": (0, 3),
+    "takes_side": (4, 1),
+    "frees_input": (5, 1),
+    "to_output": (6, 1),
+    "first_row_tile": (8, 8),
+    "first_col_tile": (16, 8),
+    "first_lane": (24, 8),
+    "last_lane": (32, 8),
+}
+"""Fields of a route register: ``split`` numbers ``arch.mlp_engine.SPLITS``, the others are ``arch.mlp_plan``'s.
+
+Lanes ``first_lane .. last_lane`` of ``lane_values`` elements hold the layer's outputs; others are not written.
+"""
+
 
 def weight_word_bits(engine: MlpEngineConfig) -> int:
     """Low address bits that number the words of a weight row."""
     return (-(-engine.cols // WEIGHTS_PER_WORD) - 1).bit_length()
 
 
-def mlp_image(network: QuantizedMlp, engine: MlpEngineConfig) -> LoadImage:
-    """Load words that put ``network`` into an engine built as ``engine``.
+def mlp_image(networks: QuantizedMlp | Sequence[QuantizedMlp], engine: MlpEngineConfig) -> LoadImage:
+    """Load words that put a network, or the two of a nerf field, into an engine built as ``engine``.
 
     The first word stops the inputs and the last one starts them, so an engine never runs half a network.
 
     Raises
     ------
     InputError
-        If the network does not fit the engine, or a multiplier or shift is out of range.
+        If a network does not fit the engine, or a multiplier or shift is out of range.
     """
-    cuts = layer_tiles(network.config, engine)
-    curves = network.layer_curves
+    networks = (networks,) if isinstance(networks, QuantizedMlp) else tuple(networks)
+    plan = plan_mlp([network.config for network in networks], engine)
+    parameters = [
+        parts
+        for network in networks
+        for parts in zip(map(np.asarray, network.weights), network.multipliers, network.shifts, strict=True)
+    ]
+    curves = [curve for network in networks for curve in network.layer_curves]
     tables = tuple(dict.fromkeys(curve for curve in curves if curve))
     image = LoadImage.of(LoadTarget.MLP_CONTROL, N_LAYERS_ADDRESS, 0) + _table_words(tables, engine)
-    word_bits = weight_word_bits(engine)
-    words = -(-engine.cols // WEIGHTS_PER_WORD)
-    for number, (layer, cut) in enumerate(zip(network.config.layers, cuts, strict=True)):
-        check_integer(
-            f"multiplier of layer {number}", network.multipliers[number], 1, (1 << engine.profile.multiplier_bits) - 1
-        )
-        check_integer(f"shift of layer {number}", network.shifts[number], 1, MAX_REQUANTIZE_SHIFT)
-        weights = np.asarray(network.weights[number])
-        if weights.shape != (layer.n_out, layer.n_in):
-            shape = (layer.n_out, layer.n_in)
+    for number, (planned, curve, (weights, multiplier, shift)) in enumerate(
+        zip(plan.layers, curves, parameters, strict=True)
+    ):
+        check_integer(f"multiplier of layer {number}", multiplier, 1, (1 << engine.profile.multiplier_bits) - 1)
+        check_integer(f"shift of layer {number}", shift, 1, MAX_REQUANTIZE_SHIFT)
+        shape = (planned.layer.n_out, planned.layer.n_in)
+        if weights.shape != shape:
             raise InputError(f"shape of weights of layer {number} must be {shape}, not {weights.shape}")
         register = _pack(
-            multiplier=network.multipliers[number],
-            shift=network.shifts[number],
-            negative=int(negative_part(layer.activation)),
-            table=tables.index(curves[number]) + 1 if curves[number] else 0,
-            row_tiles=cut.row_tiles,
-            col_tiles=cut.col_tiles,
-            first_row=cut.first * engine.rows,
+            LAYER_FIELDS,
+            multiplier=multiplier,
+            shift=shift,
+            negative=int(negative_part(planned.layer.activation)),
+            table=tables.index(curve) + 1 if curve else 0,
+            row_tiles=planned.row_tiles,
+            col_tiles=planned.col_tiles,
+            first_row=planned.first * engine.rows,
         )
         image += LoadImage.of(LoadTarget.LAYER_REGISTER, number, register)
-        padded = np.zeros((cut.col_tiles, words * WEIGHTS_PER_WORD, cut.row_tiles * engine.rows), dtype=np.uint8)
-        for col in range(cut.col_tiles):
-            part = weights[col * engine.cols : (col + 1) * engine.cols]
-            padded[col, : part.shape[0], : part.shape[1]] = part.astype(np.int8).view(np.uint8)
-        # (col tile, column, input) to (col tile, input, word, column of the word): tiles come out in pass order
-        data = padded.transpose(0, 2, 1).reshape(cut.tiles * engine.rows, words, WEIGHTS_PER_WORD)
-        data = np.ascontiguousarray(data).view("<u8")[..., 0]
-        rows = cut.first * engine.rows + np.arange(cut.tiles * engine.rows)
-        address = (rows[:, None] << word_bits) | np.arange(words)
-        image += LoadImage.of(LoadTarget.WEIGHT, address.ravel(), data.ravel().view(np.int64))
-    return image + LoadImage.of(LoadTarget.MLP_CONTROL, N_LAYERS_ADDRESS, len(cuts))
+        if engine.has_routes:
+            route = _pack(
+                ROUTE_FIELDS,
+                split=engine.splits.index(planned.split),
+                takes_side=int(planned.takes_side),
+                frees_input=int(planned.frees_input),
+                to_output=int(planned.to_output),
+                first_row_tile=planned.first_row_tile,
+                first_col_tile=planned.first_col_tile,
+                first_lane=min(planned.outputs) // engine.lane_values,
+                last_lane=max(planned.outputs) // engine.lane_values,
+            )
+            image += LoadImage.of(LoadTarget.LAYER_REGISTER, ROUTE_ADDRESS + number, route)
+        image += _weight_words(planned, weights, engine)
+    return image + LoadImage.of(LoadTarget.MLP_CONTROL, N_LAYERS_ADDRESS, len(plan.layers))
+
+
+def _weight_words(planned: PlannedLayer, weights: np.ndarray, engine: MlpEngineConfig) -> LoadImage:
+    """A layer's tiles, in the order of the passes, every row half and column group holding the whole tile."""
+    halves, groups = planned.split.row_halves, planned.split.column_groups
+    height, width = engine.rows // halves, engine.cols // groups
+    padded = np.zeros((planned.col_tiles * width, planned.row_tiles * height), dtype=np.int8)
+    outputs = np.array(planned.outputs) - planned.first_col_tile * width
+    inputs = np.array(planned.inputs) - planned.first_row_tile * height
+    padded[np.ix_(outputs, inputs)] = weights.astype(np.int8)
+    # (col tile, output, row tile, input) to (col tile, row tile, input, output)
+    tiles = padded.reshape(planned.col_tiles, width, planned.row_tiles, height).transpose(0, 2, 3, 1)
+    tiles = np.tile(tiles.reshape(planned.tiles, height, width), (1, halves, groups))
+    words = -(-engine.cols // WEIGHTS_PER_WORD)
+    data = np.zeros((planned.tiles * engine.rows, words * WEIGHTS_PER_WORD), dtype=np.int8)
+    data[:, : engine.cols] = tiles.reshape(-1, engine.cols)
+    data = data.view("<u8")
+    rows = planned.first * engine.rows + np.arange(len(data))
+    address = (rows[:, None] << weight_word_bits(engine)) | np.arange(words)
+    return LoadImage.of(LoadTarget.WEIGHT, address.ravel(), data.ravel().view(np.int64))
 
 
 def _table_words(tables: tuple[ActivationCurve, ...], engine: MlpEngineConfig) -> LoadImage:
@@ -114,9 +172,9 @@ def _table_words(tables: tuple[ActivationCurve, ...], engine: MlpEngineConfig) -
     return LoadImage.of(LoadTarget.ACTIVATION_TABLE, np.arange(len(data)), data)
 
 
-def _pack(**fields: int) -> int:
+def _pack(layout: Mapping[str, tuple[int, int]], **fields: int) -> int:
     word = 0
-    for name, (low, width) in LAYER_FIELDS.items():
+    for name, (low, width) in layout.items():
         check_integer(name, fields[name], 0, (1 << width) - 1)
         word |= fields[name] << low
     return word

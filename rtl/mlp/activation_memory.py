@@ -19,11 +19,12 @@ class ActivationMemorySignature(Signature):
     """
 
     def __init__(self, config: MlpEngineConfig) -> None:
-        lanes = data.ArrayLayout(unsigned(config.lane_values * config.profile.value_bits), config.n_lanes)
-        index = range(config.nano_batch)
+        n_lanes = config.point_banks * config.n_lanes
+        lanes = data.ArrayLayout(unsigned(config.lane_values * config.profile.value_bits), n_lanes)
+        index = range(config.nano_batch // config.point_banks)
         super().__init__(
             {
-                "w_en": In(config.n_lanes),
+                "w_en": In(n_lanes),
                 "w_bank": In(1),
                 "w_index": In(index),
                 "w_data": In(lanes),
@@ -38,7 +39,8 @@ class ActivationMemorySignature(Signature):
 class ActivationMemory(Component):
     """Two banks of ``nano_batch`` vectors of ``max_width`` values, written by lanes and read whole.
 
-    A lane is ``gcd(rows, cols)`` values, so that row tiles and column tiles are both whole lanes.
+    A row holds ``point_banks`` vectors side by side: vector p is number ``p % point_banks`` of row
+    ``p // point_banks``. A lane is ``lane_values`` values, so that row tiles and column tiles are both whole lanes.
 
     *Timing*: ``r_data`` one clock after ``r_en`` and held until the next; a read in the clock of a write to the same
     place gives the old vector. Initiation interval 1.
@@ -49,10 +51,10 @@ class ActivationMemory(Component):
 
     Members
     -------
-    w_en : In, one bit a lane
-    w_bank, w_index, w_data : In, where, and the vector as lanes
+    w_en : In, one bit a lane, vector 0 of the row lowest
+    w_bank, w_index, w_data : In, bank, row, and the row as lanes
     r_en, r_bank, r_index : In
-    r_data : Out, the vector as lanes
+    r_data : Out, the row as lanes
     """
 
     def __init__(self, config: MlpEngineConfig) -> None:
@@ -62,7 +64,7 @@ class ActivationMemory(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bank_rows = 1 << len(self.w_index)  # the bank is the top address bit, so no adder stands before the memory
-        depth = bank_rows + self.config.nano_batch
+        depth = bank_rows + self.config.nano_batch // self.config.point_banks
         m.submodules.memory = memory = Memory(shape=self.w_data.shape(), depth=depth, init=[])
         write = memory.write_port(granularity=1)
         read = memory.read_port()

@@ -1,6 +1,6 @@
 """One row of processing elements."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from arch.mlp_engine import MlpEngineConfig
@@ -21,13 +21,18 @@ class ArrayRow(Component):
 
     *Numerics*: signed products and sums, exact at ``config.partial_sum_bits``.
 
+    With fission, column groups of a quarter or a half of the row can have activations of their own: group g's enter
+    at its first column, element ``g * cols / 4``, ``g * cols / 4`` clocks later than the row's.
+
     Parameters
     ----------
     config : the engine
 
     Members
     -------
-    a : In(signed(value_bits)), the row's activation
+    a : In(signed(value_bits)) of each entry: the row's activation; with fission, those of groups 1 to 3 behind it
+    enters : In(3), with fission: bit g - 1, group g takes its own entry from the coming ``swap`` on; must hold while
+        that swap passes
     swap : In(1), with the first activation of a pass
     w_en, w_data : In, writes all shadow weights of the row
     partial_i, partial_o : sums from the row above and to the row below, one a column
@@ -39,7 +44,8 @@ class ArrayRow(Component):
         partial = signed(config.partial_sum_bits)
         super().__init__(
             {
-                "a": In(signed(profile.value_bits)),
+                "a": In(signed(profile.value_bits)).array(config.entries),
+                **({"enters": In(config.entries - 1)} if config.fission else {}),
                 "swap": In(1),
                 "w_en": In(1),
                 "w_data": In(signed(profile.weight_bits)).array(cols),
@@ -56,8 +62,15 @@ class ArrayRow(Component):
         passed = Signal(cols)
         m.d.comb += swap.eq(passed << 1 | self.swap)
         m.d.sync += passed.eq(swap)
-        activation = self.a
+        activation = self.a[0]
+        group = cols // self.config.entries
         for c in range(cols):
+            if c and c % group == 0 and self.config.fission:
+                entry = c // group
+                held = Signal(name=f"enters_{entry}")
+                own = Mux(swap[c], self.enters[entry - 1], held)
+                m.d.sync += held.eq(own)
+                activation = Mux(own, self.a[entry], activation)
             # data registers need no reset: every sum that counts is made of loaded weights and valid vectors
             a = Signal(value, name=f"a_{c}", reset_less=True)
             shadow = Signal(weight, name=f"shadow_{c}", reset_less=True)

@@ -54,6 +54,7 @@ class InputBuffer(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.memory = memory = ActivationMemory(self.config)
+        banks = self.config.point_banks
         full = Signal(2)
         n = Array(Signal.like(self.n, name=f"n_{bank}") for bank in range(2))
         last = Array(Signal(name=f"last_{bank}") for bank in range(2))
@@ -61,10 +62,9 @@ class InputBuffer(Component):
         take = self.i.valid & self.i.ready
         m.d.comb += [
             self.i.ready.eq(self.enable & ~full.bit_select(w_bank, 1)),
-            memory.w_en.eq(take.replicate(self.config.n_lanes)),
             memory.w_bank.eq(w_bank),
-            memory.w_index.eq(w_index),
-            memory.w_data.eq(self.i.payload.values.as_value()),
+            memory.w_index.eq(w_index // banks),
+            memory.w_data.eq(self.i.payload.values.as_value().replicate(banks)),
             memory.r_en.eq(self.r_en),
             memory.r_bank.eq(self.r_bank),
             memory.r_index.eq(self.r_index),
@@ -74,6 +74,9 @@ class InputBuffer(Component):
             self.last.eq(last[self.bank]),
             self.empty.eq((full == 0) & (w_index == 0)),
         ]
+        for bank in range(banks):
+            write = take & (w_index % banks == bank)
+            m.d.comb += memory.w_en.word_select(bank, self.config.n_lanes).eq(write.replicate(self.config.n_lanes))
         with m.If(take):
             m.d.sync += w_index.eq(w_index + 1)
             with m.If(self.i.payload.last | (w_index == self.config.nano_batch - 1)):

@@ -10,34 +10,47 @@ from rtl.mlp.layer_program import LayerLayout
 
 __all__ = ["LayerSequencer", "PassLayout"]
 
+_SETTLED = 8
+
 
 class PassLayout(data.StructLayout):
     """One pass: a tile over a nano-batch.
 
-    ``row_tile``, ``col_tile``: the tile; ``starts_sum``, ``ends_sum``: first and last row tile; ``from_input``,
-    ``to_output``: first and last layer; ``ends_layer``: last tile of its layer; ``bank``: bank of the activation
-    memory it writes, the other is read; ``input_bank``, ``output_bank``; ``n``: vectors; ``last``: the nano-batch
-    ends a run; ``multiplier``, ``negative_multiplier``, ``shift``, ``table``: the layer's.
+    ``row_tile``, ``col_tile``: the tiles of elements it reads and writes; ``starts_sum``, ``ends_sum``: first and last
+    row tile; ``from_input``: of the first layer; ``to_output``: of a network's last layer; ``ends_layer``,
+    ``ends_batch``: last pass of its layer, of its nano-batch; ``bank``: bank of the activation memory it writes, the
+    other is read; ``input_bank``, ``output_bank``; ``n``: vectors; ``last``: the nano-batch ends a run;
+    ``multiplier``, ``negative_multiplier``, ``shift``, ``table``: the layer's. With fission ``split`` and ``beats``,
+    the clocks in which it reads; with routes the layer's ``takes_side``, ``first_lane`` and ``last_lane``.
     """
 
     def __init__(self, config: MlpEngineConfig) -> None:
-        layer = LayerLayout()
+        layer = LayerLayout(config)
+        halves = max(split.row_halves for split in config.splits)
+        groups = max(split.column_groups for split in config.splits)
+        copied = ["multiplier", "shift", "table"]
+        if config.has_routes:
+            copied += ["takes_side", "first_lane", "last_lane"]
+        if config.fission:
+            copied += ["split"]
         super().__init__(
             {
-                "row_tile": range(max(2, config.max_width // config.rows)),
-                "col_tile": range(max(2, config.max_width // config.cols)),
+                "row_tile": range(max(2, halves * config.max_width // config.rows)),
+                "col_tile": range(max(2, groups * config.max_width // config.cols)),
                 "starts_sum": 1,
                 "ends_sum": 1,
                 "from_input": 1,
                 "to_output": 1,
                 "ends_layer": 1,
+                "ends_batch": 1,
                 "bank": 1,
                 "input_bank": 1,
                 "output_bank": 1,
                 "n": range(config.nano_batch + 1),
                 "last": 1,
-                **{name: layer[name].shape for name in ("multiplier", "shift", "table")},
+                **{name: layer[name].shape for name in copied},
                 "negative_multiplier": layer["multiplier"].shape,
+                **({"beats": range(config.nano_batch + 1)} if config.fission else {}),
             }
         )
 
@@ -45,9 +58,9 @@ class PassLayout(data.StructLayout):
 class LayerSequencer(Component):
     """Step through the passes of each nano-batch: column tile by column tile, row tiles inside, layer by layer.
 
-    A pass lasts ``config.pass_cycles(n)`` clocks and passes follow one another without a gap. It waits for a filled
-    input bank before the first pass of a nano-batch, and for a free output bank before the first pass of the last
-    layer. Behind each swap it has the weights of the next pass loaded.
+    A pass lasts ``config.pass_cycles`` clocks and passes follow one another without a gap. It waits for a filled
+    input bank before the first pass of a nano-batch, and for a free output bank before the first pass with
+    results. Behind each swap it has the weights of the next pass loaded.
 
     *Timing*: the first address comes one clock after ``batch_full`` (and ``output_free``) if the array is idle.
     After any load word (``flush``) the weights of the first tile are loaded anew, which takes ``rows + 2`` clocks
@@ -66,9 +79,10 @@ class LayerSequencer(Component):
     output_free, output_bank : In, whether the output bank to be filled next is free, and which it is
     primed, idle : Out(1)
     start : Out(1), a pass starts: ``current`` takes its value in the next clock
-    release_input, take_output : Out(1), with ``start`` of the last pass of the first layer, the first of the last
+    release_input, take_output : Out(1), with ``start`` of the last pass over input vectors, the first with results
     current : Out(PassLayout)
-    r_en, r_first, r_index : Out, vector to read in this clock
+    r_en, r_first, r_index : Out, row of vectors to read in this clock
+    r_point : Out, the first vector of the row that is read
     w_en, w_row, w_addr : Out, weights to read in this clock: array row and weight row
     """
 
@@ -80,7 +94,7 @@ class LayerSequencer(Component):
                 "flush": In(1),
                 "n_layers": In(range(config.max_layers + 1)),
                 "layer": Out(range(max(2, config.max_layers))),
-                "entry": In(LayerLayout()),
+                "entry": In(LayerLayout(config)),
                 "batch_full": In(1),
                 "batch_n": In(count),
                 "batch_last": In(1),
@@ -95,7 +109,8 @@ class LayerSequencer(Component):
                 "current": Out(PassLayout(config)),
                 "r_en": Out(1),
                 "r_first": Out(1),
-                "r_index": Out(range(config.nano_batch)),
+                "r_index": Out(range(config.nano_batch // config.point_banks)),
+                "r_point": Out(range(max(2, config.point_banks))),
                 "w_en": Out(1),
                 "w_row": Out(range(config.rows)),
                 "w_addr": Out(range(config.weight_rows)),
@@ -105,48 +120,82 @@ class LayerSequencer(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        most = max(config.nano_batch, config.min_pass_cycles)
+        shortest = config.min_pass_cycles
+        most = config.nano_batch + shortest if config.fission else max(config.nano_batch, shortest)
         active, step, last_step = Signal(), Signal(range(most)), Signal(range(most))
+        # tile of the next pass, counted from the layer's first
+        self._row_tile, self._col_tile = Signal.like(self.current.row_tile), Signal.like(self.current.col_tile)
         new = self._next_pass(m)
         begins = Signal()  # the next pass is the first of a nano-batch
-        m.d.comb += begins.eq(new.from_input & (new.row_tile == 0) & (new.col_tile == 0))
-        enters_output = new.to_output & (new.row_tile == 0) & (new.col_tile == 0)
+        begins_layer = (self._row_tile == 0) & (self._col_tile == 0)
+        enters_output = new.to_output & begins_layer
+        if config.has_routes:  # of two layers with results, the first takes the bank
+            taken = Signal()
+            enters_output = enters_output & ~taken
+            with m.If(self.start):
+                m.d.sync += taken.eq((taken | new.to_output) & ~new.ends_batch)
+        m.d.comb += begins.eq(new.from_input & begins_layer)
         can_start = self.primed & (~begins | self.batch_full) & (~enters_output | self.output_free)
+        frees_input = self.entry.frees_input if config.has_routes else new.from_input
+        # with fission last_step settles in the first clocks of a pass, which is never so short
+        ends = (step == last_step) & (step >= _SETTLED if config.fission else 1)
+        beats = self.current.beats if config.fission else self.current.n
         m.d.comb += [
-            self.start.eq(can_start & (~active | (step == last_step))),
-            self.release_input.eq(self.start & new.from_input & new.ends_layer),
+            self.start.eq(can_start & (~active | ends)),
+            self.release_input.eq(self.start & frees_input & new.ends_layer),
             self.take_output.eq(self.start & enters_output),
             self.idle.eq(~active & begins),
-            self.r_en.eq(active & (step < self.current.n)),
+            self.r_en.eq(active & (step < beats)),
             self.r_first.eq(active & (step == 0)),
-            self.r_index.eq(step),
         ]
+        if config.fission:
+            with m.Switch(self.current.split):
+                for number, split in enumerate(config.splits):
+                    with m.Case(number):
+                        point = step * split.points
+                        m.d.comb += [
+                            self.r_index.eq(point // config.point_banks),
+                            self.r_point.eq(point % config.point_banks),
+                        ]
+        else:
+            m.d.comb += self.r_index.eq(step)
         with m.If(self.start):
             m.d.sync += [active.eq(1), step.eq(0), self.current.eq(new)]
-            with m.If(begins):
-                shortest = config.min_pass_cycles
-                m.d.sync += last_step.eq(Mux(self.batch_n > shortest, self.batch_n, shortest) - 1)
-        with m.Elif(step == last_step):
+        with m.Elif(ends):
             m.d.sync += active.eq(0)
         with m.Else():
             m.d.sync += step.eq(step + 1)
+        if config.fission:
+            # the next pass may be faster: it must not overtake this one, which writes what it reads
+            following = Signal.like(self.current.beats)
+            gap = Signal(range(shortest + 1))
+            m.d.sync += [
+                following.eq(Mux(begins | (new.beats > beats), beats, new.beats)),
+                gap.eq(Mux(following < shortest, shortest - following, 0)),
+                last_step.eq(beats + gap - 1),
+            ]
+        else:
+            with m.If(self.start & begins):
+                m.d.sync += last_step.eq(Mux(self.batch_n > shortest, self.batch_n, shortest) - 1)
         self._load_weights(m, behind_swap=active & (step == config.cols), new=new)
         return m
 
     def _next_pass(self, m: Module) -> data.View:
         """The pass after the current one; settled two clocks after ``start``."""
         new = Signal(PassLayout(self.config))
-        row_tile, col_tile = Signal.like(new.row_tile), Signal.like(new.col_tile)
+        row_tile, col_tile = self._row_tile, self._col_tile
+        routed = self.config.has_routes
         begins_batch = self.layer == 0
         fresh = begins_batch & (row_tile == 0) & (col_tile == 0)
         m.d.comb += [
-            new.row_tile.eq(row_tile),
-            new.col_tile.eq(col_tile),
+            new.row_tile.eq(row_tile + (self.entry.first_row_tile if routed else 0)),
+            new.col_tile.eq(col_tile + (self.entry.first_col_tile if routed else 0)),
             new.starts_sum.eq(row_tile == 0),
             new.ends_sum.eq(row_tile == self.entry.row_tiles - 1),
             new.from_input.eq(begins_batch),
-            new.to_output.eq(self.layer == self.n_layers - 1),
+            new.to_output.eq(self.entry.to_output if routed else self.layer == self.n_layers - 1),
             new.ends_layer.eq(new.ends_sum & (col_tile == self.entry.col_tiles - 1)),
+            new.ends_batch.eq(new.ends_layer & (self.layer == self.n_layers - 1)),
             new.bank.eq(self.layer[0]),
             new.input_bank.eq(Mux(fresh, self.batch_bank, self.current.input_bank)),
             new.output_bank.eq(Mux(fresh, self.output_bank, self.current.output_bank)),
@@ -157,12 +206,20 @@ class LayerSequencer(Component):
             new.negative_multiplier.eq(self._negative_multiplier(m)),
             new.table.eq(self.entry.table),
         ]
+        if routed:
+            m.d.comb += [new[name].eq(self.entry[name]) for name in ("takes_side", "first_lane", "last_lane")]
+        if self.config.fission:
+            m.d.comb += new.split.eq(self.entry.split)
+            with m.Switch(self.entry.split):
+                for number, split in enumerate(self.config.splits):
+                    with m.Case(number):
+                        m.d.comb += new.beats.eq((new.n + (split.points - 1)) // split.points)
         with m.If(self.start):
             m.d.sync += row_tile.eq(row_tile + 1)
             with m.If(new.ends_sum):
                 m.d.sync += [row_tile.eq(0), col_tile.eq(col_tile + 1)]
             with m.If(new.ends_layer):
-                m.d.sync += [col_tile.eq(0), self.layer.eq(Mux(new.to_output, 0, self.layer + 1))]
+                m.d.sync += [col_tile.eq(0), self.layer.eq(Mux(new.ends_batch, 0, self.layer + 1))]
         return new
 
     def _negative_multiplier(self, m: Module) -> Signal:
@@ -186,7 +243,7 @@ class LayerSequencer(Component):
         with m.Elif(behind_swap | prime):
             m.d.sync += [self.w_en.eq(1), self.w_row.eq(0)]
             # tiles of a layer lie one behind the other, so only a layer's first one needs an address
-            with m.If((new.row_tile == 0) & (new.col_tile == 0)):
+            with m.If((self._row_tile == 0) & (self._col_tile == 0)):
                 m.d.sync += self.w_addr.eq(self.entry.first_row)
         with m.Elif(self.w_en):
             m.d.sync += [self.w_row.eq(self.w_row + 1), self.w_addr.eq(self.w_addr + 1)]

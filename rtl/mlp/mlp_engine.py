@@ -15,6 +15,7 @@ from rtl.mlp.layer_program import LayerProgram
 from rtl.mlp.layer_sequencer import LayerSequencer
 from rtl.mlp.output_buffer import OutputBuffer
 from rtl.mlp.systolic_array import SystolicArray
+from rtl.mlp.tile_select import TileSelect
 from rtl.mlp.weight_memory import WeightMemory
 from rtl.mlp.write_back import WriteBack
 from rtl.streams import LoadLayout, VectorLayout
@@ -124,16 +125,24 @@ class MlpEngine(Component):
             activations.r_bank.eq(~current.bank),
             activations.r_index.eq(sequencer.r_index),
         ]
-        valid, from_input, row_tile = Signal(), Signal(), Signal.like(current.row_tile)
-        m.d.sync += [valid.eq(sequencer.r_en), from_input.eq(current.from_input), row_tile.eq(current.row_tile)]
-        bits = config.profile.value_bits
-        vector, tile = Signal(config.max_width * bits), Signal(config.rows * bits)
+        if config.side_inputs:
+            m.d.comb += inputs.r_en.eq(sequencer.r_en & (current.from_input | current.takes_side))
+        m.submodules.tile_select = select = TileSelect(config)
         m.d.comb += [
-            vector.eq(Mux(from_input, inputs.r_data.as_value(), activations.r_data.as_value())),
-            tile.eq(vector.word_select(row_tile, len(tile))),
+            select.en.eq(sequencer.r_en),
+            select.point.eq(sequencer.r_point),
+            select.current.eq(current),
+            select.input_row.eq(inputs.r_data),
+            select.activation_row.eq(activations.r_data),
         ]
-        with m.If(valid):
-            m.d.sync += [array.a[r].eq(tile.word_select(r, bits)) for r in range(config.rows)]
+        m.d.comb += [i.eq(o) for i, o in zip(array.a, select.a, strict=True)]
+        if config.fission:
+            with m.Switch(current.split):
+                for number, split in enumerate(config.splits):
+                    with m.Case(number):
+                        step = config.entries // split.column_groups
+                        own = sum(1 << entry - 1 for entry in range(step, config.entries, step))
+                        m.d.comb += [array.enters.eq(own), array.halves.eq(split.row_halves == 2)]
 
     def _write(
         self,
@@ -152,22 +161,40 @@ class MlpEngine(Component):
         m.submodules.valid = valid = DelayLine(1, arrives)
         m.submodules.first = first = DelayLine(1, arrives)
         m.submodules.written = written = DelayLine(1, config.activate_cycles - 1)
+        paths = [(array.o, accumulator, activate, write_back.i)]
+        if config.fission:  # the upper row half's sums have accumulators and activations of their own
+            m.submodules.upper_accumulator = upper_accumulator = Accumulator(config)
+            m.submodules.upper_activate = upper_activate = Activate(config)
+            paths.append((array.upper_o, upper_accumulator, upper_activate, write_back.upper_i))
         first_sum = Signal()
         m.d.sync += first_sum.eq(first.o)
-        with m.If(first_sum):
-            m.d.sync += [getattr(activate, name).eq(current[name]) for name in _LAYER_PARAMETERS]
         load = self.load.payload
+        for sums, accumulate, stage, activations_o in paths:
+            with m.If(first_sum):
+                m.d.sync += [getattr(stage, name).eq(current[name]) for name in _LAYER_PARAMETERS]
+            m.d.comb += [
+                stage.w_en.eq(self.load.valid & self.load.ready & (load.target == LoadTarget.ACTIVATION_TABLE)),
+                stage.w_addr.eq(load.address),
+                stage.w_data.eq(load.data),
+                accumulate.valid.eq(valid.o),
+                accumulate.first.eq(first.o),
+                accumulate.starts_sum.eq(current.starts_sum),
+                accumulate.ends_sum.eq(current.ends_sum),
+                stage.valid.eq(accumulate.o_valid),
+            ]
+            for c in range(config.cols):
+                m.d.comb += [
+                    accumulate.i[c].eq(sums[c]),
+                    stage.i[c].eq(accumulate.o[c]),
+                    activations_o[c].eq(stage.o[c]),
+                ]
+        if config.fission:  # idle in a pass without row halves
+            halves, upper = array.halves, Signal()
+            m.d.sync += upper.eq(Mux(first.o, halves, upper))
+            m.d.comb += upper_accumulator.valid.eq(valid.o & Mux(first.o, halves, upper))
         m.d.comb += [
-            activate.w_en.eq(self.load.valid & self.load.ready & (load.target == LoadTarget.ACTIVATION_TABLE)),
-            activate.w_addr.eq(load.address),
-            activate.w_data.eq(load.data),
             valid.i.eq(sequencer.r_en),
             first.i.eq(sequencer.r_first),
-            accumulator.valid.eq(valid.o),
-            accumulator.first.eq(first.o),
-            accumulator.starts_sum.eq(current.starts_sum),
-            accumulator.ends_sum.eq(current.ends_sum),
-            activate.valid.eq(accumulator.o_valid),
             written.i.eq(accumulator.o_first),
             write_back.first.eq(written.o),
             write_back.current.eq(current),
@@ -178,12 +205,6 @@ class MlpEngine(Component):
             outputs.w_bank.eq(write_back.written.output_bank),
             outputs.opens.eq(write_back.opens),
         ]
-        m.d.comb += [getattr(outputs, name).eq(write_back.written[name]) for name in ("n", "last", "col_tile")]
+        m.d.comb += [getattr(outputs, name).eq(write_back.written[name]) for name in ("n", "last")]
         for memory in (activations, outputs):
             m.d.comb += [memory.w_index.eq(write_back.w_index), memory.w_data.eq(write_back.w_data)]
-        for c in range(config.cols):
-            m.d.comb += [
-                accumulator.i[c].eq(array.o[c]),
-                activate.i[c].eq(accumulator.o[c]),
-                write_back.i[c].eq(activate.o[c]),
-            ]

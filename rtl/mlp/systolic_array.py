@@ -1,11 +1,12 @@
 """The weight-stationary systolic array."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from arch.mlp_engine import MlpEngineConfig
 from rtl.delay_line import DelayLine
 from rtl.mlp.array_row import ArrayRow
+from rtl.mlp.delay_memory import DelayMemory
 
 __all__ = ["SystolicArray"]
 
@@ -21,6 +22,12 @@ class SystolicArray(Component):
     clock t, row r of the shadow weights must be written before clock t + r, and must hold through clock
     t + r + cols - 1 (a write in that clock is the earliest of the next tile).
 
+    With fission the array takes up to four vectors a clock (``arch.mlp_engine.SPLITS``). Column groups have activations
+    of their own: those of group g come in ``a[g * rows:]`` in the same clock as the others and wait inside until the
+    wavefront has reached the group's first column. Row halves have sums of their own: those of the upper half leave in
+    ``upper_o``, which waits inside for the lower half. So all splits have one latency, and a pass of another split
+    follows without a bubble.
+
     *Numerics*: signed products and sums, exact at ``config.partial_sum_bits``.
 
     Parameters
@@ -29,10 +36,13 @@ class SystolicArray(Component):
 
     Members
     -------
-    a : In(signed(value_bits)) of each row
+    a : In(signed(value_bits)) of each row; with fission of each row of each of the four entries
     swap : In(1)
+    enters, halves : In, with fission, the split of the coming tile: bit g - 1, group g takes its own entry; the row
+        halves are apart. From the clock of ``swap`` they must hold for ``rows + cols`` clocks
     w_en, w_row, w_data : In, write one row of shadow weights
     o : Out(signed(partial_sum_bits)) of each column
+    upper_o : Out(signed(partial_sum_bits)) of each column, with fission: sums of the upper row half
     """
 
     def __init__(self, config: MlpEngineConfig) -> None:
@@ -40,12 +50,21 @@ class SystolicArray(Component):
         profile = config.profile
         super().__init__(
             {
-                "a": In(signed(profile.value_bits)).array(config.rows),
+                "a": In(signed(profile.value_bits)).array(config.entries * config.rows),
                 "swap": In(1),
                 "w_en": In(1),
                 "w_row": In(range(config.rows)),
                 "w_data": In(signed(profile.weight_bits)).array(config.cols),
                 "o": Out(signed(config.partial_sum_bits)).array(config.cols),
+                **(
+                    {
+                        "enters": In(config.entries - 1),
+                        "halves": In(1),
+                        "upper_o": Out(signed(config.partial_sum_bits)).array(config.cols),
+                    }
+                    if config.fission
+                    else {}
+                ),
             }
         )
 
@@ -57,22 +76,63 @@ class SystolicArray(Component):
         passed = Signal(rows)
         m.d.comb += swap.eq(passed << 1 | self.swap)
         m.d.sync += passed.eq(swap)
+        entries = self._entries(m)
         above = None
         for r in range(rows):
-            m.submodules[f"skew_{r}"] = skew = DelayLine(value, r)
             m.submodules[f"row_{r}"] = row = ArrayRow(self.config)
             m.d.comb += [
-                skew.i.eq(self.a[r]),
-                row.a.eq(skew.o),
                 row.swap.eq(swap[r]),
                 row.w_en.eq(self.w_en & (self.w_row == r)),
             ]
+            for number, entry in enumerate(entries):
+                name = f"skew_{r}" if number == 0 else f"skew_{number}_{r}"
+                m.submodules[name] = skew = DelayLine(value, r)
+                m.d.comb += [skew.i.eq(entry[r]), row.a[number].eq(skew.o)]
+            if self.config.fission:
+                m.d.comb += row.enters.eq(self.enters)
+            sums = None if above is None else list(above.partial_o)
+            if self.config.fission and r == rows // 2:
+                sums = self._halve(m, sums)
             for c in range(cols):
                 m.d.comb += row.w_data[c].eq(self.w_data[c])
-                if above is not None:
-                    m.d.comb += row.partial_i[c].eq(above.partial_o[c])
+                if sums is not None:
+                    m.d.comb += row.partial_i[c].eq(sums[c])
             above = row
         for c in range(cols):
             m.submodules[f"deskew_{c}"] = deskew = DelayLine(partial, cols - 1 - c)
             m.d.comb += [deskew.i.eq(above.partial_o[c]), self.o[c].eq(deskew.o)]
         return m
+
+    def _entries(self, m: Module) -> list[list[Signal]]:
+        """Activations of each entry, those of group g as many clocks late as its first column is far."""
+        config, bits = self.config, self.config.profile.value_bits
+        entries = [[self.a[r] for r in range(config.rows)]]
+        for number in range(1, config.entries):
+            own = [self.a[number * config.rows + r] for r in range(config.rows)]
+            late = DelayMemory(bits * config.rows, number * config.cols // config.entries)
+            m.submodules[f"late_{number}"] = late
+            m.d.comb += late.i.eq(Cat(own))
+            entries.append([late.o.word_select(r, bits).as_signed() for r in range(config.rows)])
+        return entries
+
+    def _halve(self, m: Module, sums: list[Signal]) -> list[Value]:
+        """Hand out the upper half's sums, and give what the lower half adds to."""
+        rows, cols = self.config.rows, self.config.cols
+        bits = self.config.partial_sum_bits
+        # bit c of ``passes``: next clock the lower half's first row adds the new tile's first product in column c
+        m.submodules.halve = halve = DelayLine(1, rows // 2 + 1)
+        passed, passes, apart = Signal(cols), Signal(cols), Signal(cols)
+        m.d.comb += [halve.i.eq(self.swap), passes.eq(passed << 1 | halve.o)]
+        m.d.sync += [
+            passed.eq(passes),
+            apart.eq((apart & ~passes) | (passes & self.halves.replicate(cols))),
+        ]
+        m.submodules.upper_late = late = DelayMemory(bits * cols, rows // 2)
+        for c in range(cols):
+            m.submodules[f"upper_deskew_{c}"] = deskew = DelayLine(signed(bits), cols - 1 - c)
+            m.d.comb += [
+                deskew.i.eq(sums[c]),
+                late.i.word_select(c, bits).eq(deskew.o),
+                self.upper_o[c].eq(late.o.word_select(c, bits)),
+            ]
+        return [Mux(apart[c], 0, sums[c]) for c in range(cols)]

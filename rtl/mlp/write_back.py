@@ -1,9 +1,9 @@
 """Where requantised activations go."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
-from arch.mlp_engine import MlpEngineConfig
+from arch.mlp_engine import MlpEngineConfig, Split
 from rtl.mlp.activation_memory import ActivationMemorySignature
 from rtl.mlp.layer_sequencer import PassLayout
 
@@ -11,10 +11,14 @@ __all__ = ["WriteBack"]
 
 
 class WriteBack(Component):
-    """Write a column tile's activations into the activation memory, or behind the last layer into the output buffer.
+    """Write a column tile's activations into the activation memory, behind a network's last layer also into the output
+    buffer.
 
-    *Timing*: combinational from ``valid`` and ``i`` to the write ports. ``first`` comes one clock before the first
-    vector of a pass, and ``current`` still holds that pass then.
+    *Timing*: combinational from ``valid``, ``i`` and ``upper_i`` to the write ports. ``first`` comes one clock before
+    the first activations of a pass, and ``current`` still holds that pass then.
+
+    With fission the points of one clock go side by side into the rows of the memories: with both halves, point 0 is
+    the upper half's; with column groups, group g has the points from ``g * row_halves``.
 
     Parameters
     ----------
@@ -26,23 +30,26 @@ class WriteBack(Component):
     current : In(PassLayout)
     valid : In(1)
     i : In(signed(value_bits)) of each column
+    upper_i : In(signed(value_bits)) of each column, with fission: activations of the upper row half
     activation_en, output_en : Out, one bit a lane
     w_index, w_data : Out, for both memories
     written : Out(PassLayout), the pass whose activations these are
-    opens : Out(1), the first write of the last column tile of the last layer
+    opens : Out(1), the first write of the nano-batch's last pass
     """
 
     def __init__(self, config: MlpEngineConfig) -> None:
         self.config = config
         memory = ActivationMemorySignature(config).members
+        columns = signed(config.profile.value_bits)
         super().__init__(
             {
                 "first": In(1),
                 "current": In(PassLayout(config)),
                 "valid": In(1),
-                "i": In(signed(config.profile.value_bits)).array(config.cols),
-                "activation_en": Out(config.n_lanes),
-                "output_en": Out(config.n_lanes),
+                "i": In(columns).array(config.cols),
+                **({"upper_i": In(columns).array(config.cols)} if config.fission else {}),
+                "activation_en": memory["w_en"].flip(),
+                "output_en": memory["w_en"].flip(),
                 **{name: memory[name].flip() for name in ("w_index", "w_data")},
                 "written": Out(PassLayout(config)),
                 "opens": Out(1),
@@ -52,27 +59,59 @@ class WriteBack(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        index, fresh = Signal.like(self.w_index), Signal()
+        index, now, fresh = Signal(range(config.nano_batch)), Signal(range(config.nano_batch)), Signal()
         with m.If(self.first):
             m.d.sync += [self.written.eq(self.current), fresh.eq(1)]
         with m.Elif(self.valid):
             m.d.sync += fresh.eq(0)
         m.d.comb += [
-            self.w_index.eq(Mux(fresh, 0, index)),
-            self.opens.eq(self.valid & fresh & self.written.to_output & self.written.ends_layer),
+            now.eq(Mux(fresh, 0, index)),
+            self.opens.eq(self.valid & fresh & self.written.ends_batch),
         ]
         with m.If(self.valid):
-            m.d.sync += index.eq(self.w_index + 1)
-        lanes_per_tile = config.cols // config.lane_values
-        data = self.w_data.as_value()
-        for lane in range(config.n_lanes):
-            write = self.valid & (self.written.col_tile == lane // lanes_per_tile)
+            m.d.sync += index.eq(now + 1)
+        enable = Signal.like(self.activation_en)
+        # signals, since an expression would be built anew for each lane taken of it
+        bottom, upper = (Signal(config.cols * config.profile.value_bits, name=name) for name in ("bottom", "upper"))
+        m.d.comb += bottom.eq(Cat(*self.i))
+        if config.fission:
+            m.d.comb += upper.eq(Cat(*self.upper_i))
+            with m.Switch(self.written.split):
+                for number, split in enumerate(config.splits):
+                    with m.Case(number):
+                        self._place(m, now, split, enable, (bottom, upper))
+        else:
+            self._place(m, now, config.splits[0], enable, (bottom, upper))
+        if config.has_routes:
+            first, last = self.written.first_lane, self.written.last_lane
+            lanes = Cat((first <= lane) & (last >= lane) for lane in range(config.n_lanes))
+            results = enable & lanes.replicate(config.point_banks)
+            m.d.comb += [self.activation_en.eq(enable), self.output_en.eq(Mux(self.written.to_output, results, 0))]
+        else:
             m.d.comb += [
-                self.activation_en[lane].eq(write & ~self.written.to_output),
-                self.output_en[lane].eq(write & self.written.to_output),
+                self.activation_en.eq(Mux(self.written.to_output, 0, enable)),
+                self.output_en.eq(Mux(self.written.to_output, enable, 0)),
             ]
-            for number in range(config.lane_values):
-                column = lane % lanes_per_tile * config.lane_values + number
-                place = data.word_select(lane * config.lane_values + number, config.profile.value_bits)
-                m.d.comb += place.eq(self.i[column])
         return m
+
+    def _place(self, m: Module, now: Signal, split: Split, enable: Signal, activations: tuple[Signal, Signal]) -> None:
+        """Put the activations of one clock, ``now`` of the pass, into the lanes of their points."""
+        config = self.config
+        lane_bits = config.lane_values * config.profile.value_bits
+        bottom, upper = activations
+        point = now * split.points
+        tile_lanes = config.cols // split.column_groups // config.lane_values
+        m.d.comb += self.w_index.eq(point // config.point_banks)
+        for bank in range(config.point_banks):
+            group, half = divmod(bank % split.points, split.row_halves)
+            source = upper if split.row_halves == 2 and half == 0 else bottom
+            chosen = point % config.point_banks == bank - bank % split.points
+            for lane in range(config.n_lanes):
+                place = bank * config.n_lanes + lane
+                tile, within = divmod(lane, tile_lanes)
+                m.d.comb += [
+                    enable[place].eq(self.valid & chosen & (self.written.col_tile == tile)),
+                    self.w_data.as_value()
+                    .word_select(place, lane_bits)
+                    .eq(source.word_select(group * tile_lanes + within, lane_bits)),
+                ]

@@ -5,19 +5,9 @@ from dataclasses import replace
 import pytest
 
 from arch.errors import InputError
-from arch.mlp import MlpConfig
-from arch.mlp_engine import LayerTiles, MlpEngineConfig, layer_tiles
+from arch.mlp_engine import MlpEngineConfig
 
 ENGINE = MlpEngineConfig(rows=8, cols=12, max_width=24, max_layers=3, weight_tiles=18, nano_batch=64)
-NETWORK = MlpConfig(n_input_dims=11, n_neurons=21, n_hidden_layers=2, n_output_dims=5)
-
-
-def test_tiles_are_numbered_in_pass_order() -> None:
-    assert layer_tiles(NETWORK, ENGINE) == (
-        LayerTiles(first=0, row_tiles=2, col_tiles=2),
-        LayerTiles(first=4, row_tiles=3, col_tiles=2),
-        LayerTiles(first=10, row_tiles=3, col_tiles=1),
-    )
 
 
 def test_derived_sizes() -> None:
@@ -61,21 +51,3 @@ def test_partial_sums_are_exact(rows: int, arithmetic: str) -> None:
 def test_config_refuses(changes: dict, sentence: str) -> None:
     with pytest.raises(InputError, match=f"^{sentence}$"):
         replace(ENGINE, **changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"n_hidden_layers": 3}, "layers of the network must be at most the engine's max_layers = 3, not 4"),
-        ({"n_input_dims": 25}, "inputs of layer 0 must be at most the engine's max_width = 24, not 25"),
-        ({"n_output_dims": 25}, "outputs of layer 2 must be at most the engine's max_width = 24, not 25"),
-        (
-            {"activation": "Tanh"},
-            "activation of layer 0 must be one of None, ReLU, LeakyReLU on this MLP engine, not 'Tanh'",
-        ),
-        ({"n_input_dims": 24}, "weight_tiles of the MLP engine must be at least 15 for this network, not 14"),
-    ],
-)
-def test_network_refused(changes: dict, sentence: str) -> None:
-    with pytest.raises(InputError, match=f"^{sentence}$"):
-        layer_tiles(replace(NETWORK, **changes), replace(ENGINE, weight_tiles=14))

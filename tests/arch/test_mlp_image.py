@@ -9,8 +9,9 @@ from arch.checkpoint import QuantizedMlp
 from arch.errors import InputError
 from arch.load import LoadTarget
 from arch.mlp import MlpConfig
-from arch.mlp_engine import MlpEngineConfig, layer_tiles
+from arch.mlp_engine import MlpEngineConfig
 from arch.mlp_image import LAYER_FIELDS, N_LAYERS_ADDRESS, mlp_image, weight_word_bits
+from arch.mlp_plan import plan_mlp
 
 ENGINES = [
     MlpEngineConfig(rows=4, cols=4, max_width=24, max_layers=3, weight_tiles=66),
@@ -52,7 +53,7 @@ def test_weights_lie_in_pass_order(engine: MlpEngineConfig, seed: int) -> None:
     """Tile by tile, the memory holds the padded matrices."""
     mlp = network(seed)
     rows = memory(mlp_image(mlp, engine), engine)
-    for weights, cut in zip(mlp.weights, layer_tiles(mlp.config, engine), strict=True):
+    for weights, cut in zip(mlp.weights, plan_mlp(mlp.config, engine).layers, strict=True):
         padded = np.zeros((cut.col_tiles * engine.cols, cut.row_tiles * engine.rows), dtype=np.int8)
         padded[: weights.shape[0], : weights.shape[1]] = weights
         for col in range(cut.col_tiles):
@@ -68,7 +69,7 @@ def test_registers(engine: MlpEngineConfig, seed: int) -> None:
     image = mlp_image(mlp, engine)
     registers = image.data[image.target == LoadTarget.LAYER_REGISTER].tolist()
     assert image.address[image.target == LoadTarget.LAYER_REGISTER].tolist() == [0, 1, 2]
-    for number, (register, cut) in enumerate(zip(registers, layer_tiles(mlp.config, engine), strict=True)):
+    for number, (register, cut) in enumerate(zip(registers, plan_mlp(mlp.config, engine).layers, strict=True)):
         fields = {name: register >> low & ((1 << width) - 1) for name, (low, width) in LAYER_FIELDS.items()}
         assert fields == {
             "multiplier": mlp.multipliers[number],

@@ -8,7 +8,8 @@ import pytest
 
 from arch.errors import InputError
 from arch.mlp import MlpConfig
-from arch.mlp_engine import MlpEngineConfig, layer_tiles
+from arch.mlp_engine import MlpEngineConfig
+from arch.mlp_plan import plan_mlp
 from arch.presets import FIELDS
 from sim.engine.mlp import MlpClock, mlp_cycles, mlp_total_cycles
 
@@ -28,7 +29,7 @@ def test_closed_form(nano_batch: int, n_hidden_layers: int) -> None:
 def test_long_nano_batches_leave_no_bubble() -> None:
     """In steady state a nano-batch starts exactly ``passes * nano_batch`` clocks after the one before it."""
     timing = mlp_cycles(NETWORK, ENGINE, 20 * ENGINE.nano_batch)
-    passes = sum(layer.tiles for layer in layer_tiles(NETWORK, ENGINE))
+    passes = sum(layer.tiles for layer in plan_mlp(NETWORK, ENGINE).layers)
     assert passes == 8 + 16 + 4
     assert np.diff(timing.start).tolist() == [passes * ENGINE.nano_batch] * 19
     assert timing.busy == 20 * passes * ENGINE.nano_batch
@@ -62,7 +63,7 @@ def test_a_third_nano_batch_waits_for_a_bank() -> None:
     """Two banks fill at one vector a clock; the next vector enters when the first nano-batch is in its last pass."""
     timing = mlp_cycles(NETWORK, ENGINE, 1024)
     assert timing.accepted[:512].tolist() == list(range(512))
-    first_layer = layer_tiles(NETWORK, ENGINE)[0].tiles
+    first_layer = plan_mlp(NETWORK, ENGINE).layers[0].tiles
     assert timing.accepted[512] == timing.start[0] + (first_layer - 1) * 256
 
 
@@ -70,7 +71,7 @@ def test_numbers_of_the_design_page() -> None:
     """NGPC's own array runs the NeRF networks in five passes, a point every five clocks."""
     field = FIELDS["nerf_hash"]
     engine = MlpEngineConfig(weight_tiles=8)
-    passes = [sum(layer.tiles for layer in layer_tiles(network, engine)) for network in field.networks]
+    passes = [sum(layer.tiles for layer in plan_mlp(network, engine).layers) for network in field.networks]
     assert passes == [2, 3]
     assert sum(network.macs for network in field.networks) == 9408
 

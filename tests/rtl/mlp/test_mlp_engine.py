@@ -11,6 +11,7 @@ from arch.load import LoadTarget
 from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.mlp_image import mlp_image
+from arch.mlp_plan import plan_mlp
 from reference.mlp import mlp_integer
 from rtl.mlp.mlp_engine import MlpEngine
 from sim.engine.mlp import MlpClock
@@ -18,6 +19,11 @@ from sim.engine.mlp import MlpClock
 SQUARE_4 = MlpEngineConfig(rows=4, cols=4, max_width=12, nano_batch=9, max_layers=3, weight_tiles=24)
 SQUARE_8 = MlpEngineConfig(rows=8, cols=8, max_width=8, nano_batch=28, max_layers=8, weight_tiles=8)
 WIDE = MlpEngineConfig(rows=8, cols=12, max_width=24, nano_batch=33, max_layers=2, weight_tiles=9)
+FISSION_4 = MlpEngineConfig(rows=4, cols=4, max_width=8, nano_batch=88, max_layers=3, weight_tiles=12, fission=True)
+FISSION_8 = MlpEngineConfig(rows=8, cols=8, max_width=16, nano_batch=112, max_layers=4, weight_tiles=12, fission=True)
+TWO_NETWORKS = MlpEngineConfig(
+    rows=8, cols=8, max_width=8, nano_batch=32, max_layers=5, weight_tiles=8, side_first=4, side_inputs=2
+)
 
 
 def network(rng: np.random.Generator, n_in: int, n_neurons: int, n_hidden: int, n_out: int) -> QuantizedMlp:
@@ -78,7 +84,7 @@ class Engine:
         await ctx.tick().until(load.ready)
         ctx.set(load.valid, 0)
 
-    async def load(self, ctx, network: QuantizedMlp) -> None:
+    async def load(self, ctx, network: QuantizedMlp | list[QuantizedMlp]) -> None:
         image = mlp_image(network, self.config)
         for target, address, data in zip(image.target, image.address, image.data, strict=True):
             await self.word(ctx, target, address, data)
@@ -107,8 +113,21 @@ class Engine:
         (SQUARE_8, (7, 8, 7, 3), (57, 28)),
         (SQUARE_8, (8, 8, 0, 5), (28 * 3, 3, 28)),
         (WIDE, (17, 24, 1, 10), (40,)),
+        (FISSION_4, (2, 4, 2, 1), (90, 1)),
+        (FISSION_8, (12, 7, 2, 3), (115, 1, 7)),
+        (dataclasses.replace(FISSION_8, nano_batch=8), (4, 3, 0, 2), (30, 3)),
     ],
-    ids=["4x4", "4x4 one layer", "4x4 nano-batch of 1", "8x8 eight layers", "8x8 one pass", "8x12"],
+    ids=[
+        "4x4",
+        "4x4 one layer",
+        "4x4 nano-batch of 1",
+        "8x8 eight layers",
+        "8x8 one pass",
+        "8x12",
+        "4x4 split",
+        "8x8 split",
+        "8x8 split, short",
+    ],
 )
 def test_bits_and_clocks(config: MlpEngineConfig, shape: tuple, runs: tuple, seed: int) -> None:
     """Every output is the reference's, every transfer in the model's clock; runs follow one another directly."""
@@ -134,6 +153,30 @@ def test_bits_and_clocks(config: MlpEngineConfig, shape: tuple, runs: tuple, see
     base = engine.accepted[0]
     np.testing.assert_array_equal(np.array(engine.accepted) - base, np.concatenate([t.accepted for t in timing]))
     np.testing.assert_array_equal(np.array(engine.clocks) - base, np.concatenate([t.outputs for t in timing]))
+
+
+@pytest.mark.parametrize("fission", [False, True], ids=["whole", "fission"])
+def test_two_networks_a_point(fission: bool, seed: int) -> None:
+    """nerf's shape, scaled down: a side input joins the first network's outputs, and both networks' outputs leave."""
+    config = dataclasses.replace(TWO_NETWORKS, fission=fission, nano_batch=116 if fission else 32)
+    rng = np.random.default_rng(seed)
+    networks = [network(rng, 4, 8, 1, 2), network(rng, 4, 8, 2, 1)]
+    vectors = rng.integers(-128, 128, (2 * config.nano_batch + 5, 6))
+
+    async def bench(ctx, engine: Engine) -> None:
+        await engine.load(ctx, networks)
+        await engine.send(ctx, vectors)
+        await engine.drained(ctx, len(vectors))
+
+    engine = Engine(config)
+    engine.run(bench, max_cycles=20_000)
+    first = mlp_integer(networks[0], vectors[:, :4], config.profile).numpy()
+    second = mlp_integer(networks[1], np.concatenate([first, vectors[:, 4:]], axis=1), config.profile).numpy()
+    configs = [each.config for each in networks]
+    values = np.array(engine.values)[:, list(plan_mlp(configs, config).results)]
+    np.testing.assert_array_equal(values, np.concatenate([second, first], axis=1))
+    timing = MlpClock(configs, config).run(len(vectors))
+    np.testing.assert_array_equal(np.array(engine.clocks) - engine.accepted[0], timing.outputs)
 
 
 def test_one_pass_network_leaves_no_bubble(seed: int) -> None:

@@ -1,0 +1,117 @@
+"""From rows of the activation memories to the array's inputs."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib.wiring import Component, In, Out
+
+from arch.mlp_engine import MlpEngineConfig, Split
+from rtl.mlp.activation_memory import ActivationMemorySignature
+from rtl.mlp.layer_sequencer import PassLayout
+
+__all__ = ["TileSelect"]
+
+
+class TileSelect(Component):
+    """Take a pass's tile of elements, of one point or of several, out of the row that was read.
+
+    Without a split every array row has its element of one point. With row halves both halves have the same elements,
+    the upper half of one point, the lower half of the next one; with column groups each group has points of its own.
+
+    *Timing*: ``en``, ``point`` and ``current`` come with the read; the rows one clock later; ``a`` one clock behind
+    those. Initiation interval 1, no stall. Entries of groups that the split does not have hold what they had.
+
+    Parameters
+    ----------
+    config : the engine
+
+    Members
+    -------
+    en, point : In, a row is read; its first point that is wanted
+    current : In(PassLayout)
+    input_row, activation_row : In, the row of each memory
+    a : Out(signed(value_bits)) of each row of each entry
+    """
+
+    def __init__(self, config: MlpEngineConfig) -> None:
+        self.config = config
+        row = ActivationMemorySignature(config).members["r_data"].shape
+        super().__init__(
+            {
+                "en": In(1),
+                "point": In(range(max(2, config.point_banks))),
+                "current": In(PassLayout(config)),
+                "input_row": In(row),
+                "activation_row": In(row),
+                "a": Out(signed(config.profile.value_bits)).array(config.entries * config.rows),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, current = self.config, self.current
+        valid, from_input = Signal(), Signal()
+        row_tile, point, split = (
+            Signal.like(current.row_tile),
+            Signal.like(self.point),
+            Signal(range(len(config.splits))),
+        )
+        m.d.sync += [
+            valid.eq(self.en),
+            from_input.eq(current.from_input),
+            row_tile.eq(current.row_tile),
+            point.eq(self.point),
+        ]
+        width = config.max_width * config.profile.value_bits
+        inputs = self.input_row.as_value()
+        row = Signal(config.point_banks * width)
+        m.d.comb += row.eq(Mux(from_input, inputs, self.activation_row.as_value()))
+        if config.side_inputs:
+            takes_side = Signal()
+            m.d.sync += takes_side.eq(current.takes_side)
+            low = config.side_first * config.profile.value_bits
+            size = config.side_inputs * config.profile.value_bits
+            with m.If(takes_side):
+                for bank in range(config.point_banks):
+                    m.d.comb += row[bank * width + low :][:size].eq(inputs[bank * width + low :][:size])
+        if not config.fission:
+            tile = self._tile(m, row, row_tile, config.splits[0], "tile")
+            with m.If(valid):
+                self._enter(m, 0, tile)
+            return m
+        m.d.sync += split.eq(current.split)
+        # every choice has a signal of its own: an expression would be built anew for each bit field taken of it
+        points = []
+        for number in range(config.point_banks):
+            vector = Signal(width, name=f"point_{number}")
+            m.d.comb += vector.eq(row.word_select((point + number)[: len(point)], width))
+            points.append(vector)
+        entered = [Signal(config.rows * config.profile.value_bits, name=f"entered_{e}") for e in range(config.entries)]
+        used = Signal(config.entries)
+        with m.Switch(split):
+            for number, each in enumerate(config.splits):
+                with m.Case(number):
+                    for group in range(each.column_groups):
+                        entry = group * config.entries // each.column_groups
+                        own = points[group * each.row_halves :][: each.row_halves]
+                        tiles = [
+                            self._tile(m, vector, row_tile, each, f"tile_{each}_{group}_{half}")
+                            for half, vector in enumerate(own)
+                        ]
+                        m.d.comb += [used[entry].eq(valid), entered[entry].eq(Cat(*tiles))]
+        for entry in range(config.entries):
+            with m.If(used[entry]):
+                self._enter(m, entry, entered[entry])
+        return m
+
+    def _tile(self, m: Module, vector: Value, row_tile: Value, split: Split, name: str) -> Signal:
+        """The elements of tile ``row_tile`` of a vector."""
+        size = self.config.rows // split.row_halves * self.config.profile.value_bits
+        tile = Signal(size, name=name)
+        m.d.comb += tile.eq(
+            vector[: self.config.max_width * self.config.profile.value_bits].word_select(row_tile, size)
+        )
+        return tile
+
+    def _enter(self, m: Module, entry: int, values: Signal) -> None:
+        """Give the array its values at one entry."""
+        rows, bits = self.config.rows, self.config.profile.value_bits
+        m.d.sync += [self.a[entry * rows + r].eq(values.word_select(r, bits)) for r in range(rows)]
