@@ -21,7 +21,11 @@ from sim.cosim.simulator import RtlSimulator
 from sim.engine.mlp import mlp_cycles
 
 WIDE = MlpEngineConfig(rows=8, cols=8, max_width=16, nano_batch=40, max_layers=3, weight_tiles=12, activation_tables=2)
-ENGINES = {"int8": WIDE, "int16": replace(WIDE, cols=4, weight_tiles=22, arithmetic="int16")}
+ENGINES = {
+    "int8": WIDE,
+    "int16": replace(WIDE, cols=4, weight_tiles=22, arithmetic="int16"),
+    "int8 with fission": replace(WIDE, fission=True),
+}
 N_VECTORS = 2 * 40 + 13
 MAX_CYCLES = 50_000
 
@@ -32,10 +36,10 @@ def sharpened(network: QuantizedMlp) -> QuantizedMlp:
 
 
 @pytest.mark.cosim
-@pytest.mark.parametrize("arithmetic", ENGINES)
-def test_every_activation(arithmetic: str, seed: int) -> None:
+@pytest.mark.parametrize("name", [pytest.param("int8", marks=pytest.mark.long), "int16", "int8 with fission"])
+def test_every_activation(name: str, seed: int) -> None:
     """Hidden and last layers of every activation, tables reloaded between networks, in range and saturating."""
-    engine = ENGINES[arithmetic]
+    engine = ENGINES[name]
     profile = engine.profile
     lowest, highest = profile.value.minimum, profile.value.maximum
     rng = np.random.default_rng(seed)
@@ -69,7 +73,8 @@ def test_every_activation(arithmetic: str, seed: int) -> None:
                 expected = mlp_integer(network, vectors[:, : config.n_input_dims], profile).numpy()
                 np.testing.assert_array_equal(outputs[:, : config.n_output_dims], expected)
                 # columns of the last tile past the outputs have sums of 0, and the activation of that
-                curve, end = network.layer_curves[-1], -(-config.n_output_dims // engine.cols) * engine.cols
+                curve, width = network.layer_curves[-1], engine.lane_values if engine.fission else engine.cols
+                end = -(-config.n_output_dims // width) * width
                 rest = int(activate_integer(curve, torch.tensor(0), profile)) if curve else 0
                 assert np.all(outputs[:, config.n_output_dims : end] == rest)
                 assert not outputs[:, end:].any()
