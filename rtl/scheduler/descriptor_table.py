@@ -78,8 +78,8 @@ class DescriptorTable(wiring.Component):
         m = Module()
         self._add_footprints(m)
         held = self._hold(m)
-        ready_old, ready_new = self._find_ready(m, held, self._watch(m, held))
-        self._choose(m, held, ready_old, ready_new)
+        ready, newer = self._find_ready(m, held, self._watch(m, held))
+        self._choose(m, held, ready, newer)
         return m
 
     def _add_footprints(self, m: Module) -> None:
@@ -157,21 +157,31 @@ class DescriptorTable(wiring.Component):
             m.d.sync += [old.eq(0), new.eq(0)]
 
     def _find_ready(self, m: Module, held: list[data.View], met: list[tuple[Signal, Signal]]) -> tuple[Value, Value]:
-        """Ready nano-operations of the older and of the newer iteration, a bit a descriptor."""
+        """Which descriptors are ready, and whose turn is that of the newer iteration, a bit a descriptor each.
+
+        A descriptor goes through the iterations in order, so only one of its nano-operations can be ready.
+        """
         n, window = self.config.n_descriptors, self.window
         enabled = Signal(n)
         with m.If(self.clear):
             m.d.sync += enabled.eq((2 << self.last) - 1)
-        issued_old, issued_new = self._count_issues(m)
-        ready_old = enabled & ~issued_old & window.running.replicate(n)
-        ready_new = enabled & issued_old & ~issued_new & (window.running & ~window.old_is_last).replicate(n)
+        newer, issued_new = self._count_issues(m)
+        ready = Signal(n)
+        waits = enabled & (window.running.replicate(n)) & ~(newer & (issued_new | window.old_is_last.replicate(n)))
         for number, (met_old, met_new) in enumerate(met):
             valid = Cat(descriptor[f"predecessor{number}_valid"] for descriptor in held)
             offsets = [descriptor[f"predecessor{number}_layer_offset"] for descriptor in held]
             before, same, after = (Cat(offset == code for offset in offsets) for code in (0b11, 0b00, 0b01))
-            ready_old &= ~valid | before | same & met_old | after & (met_new | window.old_is_last.replicate(n))
-            ready_new &= ~valid | before & met_old | same & met_new | after & window.new_is_last.replicate(n)
-        return ready_old, ready_new
+            outside = newer & window.new_is_last.replicate(n) | ~newer & window.old_is_last.replicate(n)
+            waits &= (
+                ~valid
+                | before & ~newer
+                | after & outside
+                | (before & newer | same & ~newer) & met_old
+                | (same & newer | after & ~newer) & met_new
+            )
+        m.d.comb += ready.eq(waits)
+        return ready, newer
 
     def _count_issues(self, m: Module) -> tuple[Signal, Signal]:
         """Which descriptors have been granted in the older and in the newer iteration."""
@@ -189,21 +199,19 @@ class DescriptorTable(wiring.Component):
             m.d.sync += [old.eq(0), new.eq(0)]
         return old, new
 
-    def _choose(self, m: Module, held: list[data.View], ready_old: Value, ready_new: Value) -> None:
+    def _choose(self, m: Module, held: list[data.View], ready: Value, newer: Value) -> None:
         n = self.config.n_descriptors
-        old, new = Signal(n, name="ready_old"), Signal(n, name="ready_new")
-        m.d.comb += [old.eq(ready_old), new.eq(ready_new)]
-        classes = []
-        for priority in range(1 << PRIORITY_BITS):
-            members = Signal(n, name=f"of_priority{priority}")
-            m.d.comb += members.eq(Cat(descriptor.priority == priority for descriptor in held))
-            classes += [old & members, new & members]
         for unit in range(self.config.n_units):
             m.submodules[f"oldest_first{unit}"] = best = OldestFirst(n)
-            m.d.comb += [best.ready[number].eq(members) for number, members in enumerate(classes)]
             m.d.comb += [
+                best.priority[bit].eq(Cat(descriptor.priority[bit] for descriptor in held))
+                for bit in range(PRIORITY_BITS)
+            ]
+            m.d.comb += [
+                best.ready.eq(ready),
+                best.newer.eq(newer),
                 best.mine.eq(Cat(descriptor.unit == unit for descriptor in held)),
                 self.choice_valid[unit].eq(best.valid),
                 self.choice[unit].index.eq(best.index),
-                self.choice[unit].parity.eq(self.window.old ^ best.newer),
+                self.choice[unit].parity.eq(self.window.old ^ best.chosen_newer),
             ]

@@ -32,10 +32,15 @@ class EventArbiter(wiring.Component):
     valid : Out(1), an event passes
     start : Out(1), it is a start
     unit : Out, whose it is
+
+    Attributes
+    ----------
+    waiting : register, starts and above them completions that have not passed
     """
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
+        self.waiting = Signal(2 * config.n_units)
         super().__init__(
             {
                 "clear": In(1),
@@ -50,7 +55,7 @@ class EventArbiter(wiring.Component):
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
         n_units = self.config.n_units
-        waiting = Signal(2 * n_units)
+        waiting = self.waiting
         asking = Signal(2 * n_units)
         m.d.comb += asking.eq(waiting | Cat(self.starts, self.completions))
         m.d.comb += self.valid.eq(asking.any())

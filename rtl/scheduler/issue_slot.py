@@ -40,10 +40,15 @@ class IssueSlot(wiring.Component):
     completed : Out(1), a completion of what is in flight
     unexpected : Out(1), any other completion
     released : In(1), the completion has been applied
+
+    Attributes
+    ----------
+    busy, offered, in_flight : registers: from grant to release, granted and not accepted, accepted and not complete
     """
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
+        self.busy, self.offered, self.in_flight = Signal(), Signal(), Signal()
         super().__init__(
             {
                 "clear": In(1),
@@ -64,9 +69,7 @@ class IssueSlot(wiring.Component):
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        busy = Signal()
-        offered = Signal()
-        in_flight = Signal()
+        busy, offered, in_flight = self.busy, self.offered, self.in_flight
         free = Signal()
         m.d.comb += [
             free.eq(~busy & ~self.grant),

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.chunk_scoreboard import ChunkScoreboard
 
-CONFIG = SchedulerConfig(n_descriptors=8, n_operations=5, n_chunks=6)
+CONFIG = SchedulerConfig(n_descriptors=8, n_operations=4, n_chunks=6)
+"""As many operations as the memory has rows for, so that its last row is used too."""
 
 
 def test_bitmaps_collect_chunks_until_cleared(simulate_block: Callable[..., None], seed: int) -> None:
     dut = ChunkScoreboard(CONFIG)
     rng = random.Random(seed)
-    expected = [rng.randrange(1, 64) for _ in range(5)]
+    expected = [rng.randrange(1, 64) for _ in range(CONFIG.n_operations)]
 
     async def testbench(ctx: object) -> None:
         ctx.set(dut.load_valid, 1)
@@ -24,7 +25,7 @@ def test_bitmaps_collect_chunks_until_cleared(simulate_block: Callable[..., None
         rows: dict[tuple[int, int, int], int] = {}
         n_full = 0
         for _ in range(2000):
-            key = (rng.randrange(5), rng.randrange(2), rng.randrange(2))
+            key = (rng.randrange(CONFIG.n_operations), rng.randrange(2), rng.randrange(2))
             chunks = expected[key[0]] & rng.randrange(64)
             clear = rng.choice((0, 0, 0, 0, 0, 0, 0, 0b01, 0b10, 0b11)) if rng.random() < 0.3 else 0
             valid = rng.random() < 0.8

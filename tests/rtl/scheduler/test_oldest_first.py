@@ -1,29 +1,33 @@
-"""The choice against a minimum over tuples."""
+"""The order among ready nano-operations."""
 
 import random
 from collections.abc import Callable
 
-from rtl.scheduler.oldest_first import N_CLASSES, OldestFirst
+import pytest
+
+from arch.descriptor import PRIORITY_BITS
+from rtl.scheduler.oldest_first import OldestFirst
 
 
-def test_chooses_the_first_of_the_most_urgent_class(simulate_block: Callable[..., None], seed: int) -> None:
-    n = 16
-    dut = OldestFirst(n)
+@pytest.mark.parametrize("n", [8, 32, 64])
+def test_priority_then_iteration_then_index(n: int, simulate_block: Callable[..., None], seed: int) -> None:
     rng = random.Random(seed)
+    dut = OldestFirst(n)
 
-    async def testbench(ctx: object) -> None:
-        for _ in range(500):
-            density = rng.choice((0.02, 0.1, 0.5))
-            sets = [{k for k in range(n) if rng.random() < density} for _ in range(N_CLASSES)]
-            mine = {k for k in range(n) if rng.random() < rng.choice((0.1, 0.9))}
-            for port, members in zip(dut.ready, sets, strict=True):
-                ctx.set(port, sum(1 << k for k in members))
-            ctx.set(dut.mine, sum(1 << k for k in mine))
-            choices = [(urgency, k) for urgency, members in enumerate(sets) for k in members & mine]
-            assert ctx.get(dut.valid) == bool(choices)
-            if choices:
-                urgency, index = min(choices)
-                assert (ctx.get(dut.index), ctx.get(dut.newer)) == (index, urgency % 2)
+    async def bench(ctx: object) -> None:
+        for _ in range(200):
+            density = rng.choice((0.02, 0.3, 1.0))
+            priority = [rng.randrange(1 << PRIORITY_BITS) for _ in range(n)]
+            newer, ready, mine = ([rng.random() < density for _ in range(n)] for _ in range(3))
+            for bit in range(PRIORITY_BITS):
+                ctx.set(dut.priority[bit], sum((value >> bit & 1) << i for i, value in enumerate(priority)))
+            for port, values in ((dut.newer, newer), (dut.ready, ready), (dut.mine, mine)):
+                ctx.set(port, sum(value << i for i, value in enumerate(values)))
+            candidates = [i for i in range(n) if ready[i] and mine[i]]
+            assert ctx.get(dut.valid) == bool(candidates)
+            if candidates:
+                best = min(candidates, key=lambda i: (priority[i], newer[i], i))
+                assert (ctx.get(dut.index), ctx.get(dut.chosen_newer)) == (best, newer[best])
             await ctx.delay(1e-8)
 
-    simulate_block(dut, testbench, clock=False)
+    simulate_block(dut, bench, clock=False)
