@@ -16,7 +16,13 @@ PATTERNS = ("random", "ray", "axis")
 _RAY_SAMPLES = 64
 _MAX_POINTS = 1 << 22
 
-Seed = Annotated[int, typer.Option(help="Seed of random data and points.")]
+
+def _check_seed(seed: int) -> int:
+    check_integer("seed", seed, 0, (1 << 63) - 1)
+    return seed
+
+
+Seed = Annotated[int, typer.Option(help="Seed of random data and points.", callback=_check_seed)]
 Pattern = Annotated[str, typer.Option(help=f"Order of points: {', '.join(PATTERNS)}.")]
 Waves = Annotated[Path | None, typer.Option(help="VCD file to write waves into; keep the run short with it.")]
 

@@ -4,6 +4,7 @@ A command is a function in its own file ``cli/<command>.py``, named in ``COMMAND
 Exit codes: 0 done, 1 a comparison failed, 2 the input is wrong (one sentence on stderr says what to change).
 """
 
+import os
 import sys
 
 import typer
@@ -41,9 +42,23 @@ def group() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line on ``arguments`` (those of the process by default) and exit."""
     try:
-        app(args=arguments, prog_name="ngpc")
+        if sys.stdout is None:
+            raise InputError("stdout must be open, not closed; send it to a file or to /dev/null")
+        try:
+            app(args=arguments, prog_name="ngpc")
+        finally:
+            sys.stdout.flush()
     except InputError as error:
         print(f"ngpc: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        # What the system refuses is the user's to mend: a full disk, a directory that may not be written.
+        where = "stdout" if error.filename is None else repr(str(error.filename))
+        cause = error.strerror or type(error).__name__
+        print(f"ngpc: {where} must be readable and writable, not refused by the system ({cause})", file=sys.stderr)
+        if error.filename is None and sys.stdout is sys.__stdout__:
+            # what a full disk refused now it would refuse again, with a traceback, when the interpreter ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
 
 
