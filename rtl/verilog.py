@@ -20,6 +20,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from arch.errors import InputError
+from arch.whole_file import make_directory
 
 __all__ = ["BUILD_ROOT", "cached_verilog", "to_verilog"]
 
@@ -48,7 +49,7 @@ def cached_verilog(component: wiring.Component, name: str) -> Path:
     digest = hashlib.sha256(f"{_PASSES}\n{netlist}".encode()).hexdigest()[:16]
     path = BUILD_ROOT / "verilog" / f"{name}-{digest}.v"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             source, result = Path(folder) / "netlist.il", Path(folder) / "netlist.v"
             source.write_text(netlist)

@@ -12,6 +12,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import Layout
 
 from arch.errors import InputError
+from arch.whole_file import make_directory
 from rtl.verilog import BUILD_ROOT, cached_verilog
 from sim.cosim.toolchain import verilator_environment
 
@@ -56,7 +57,7 @@ def build_model(component: wiring.Component, name: str, *, waves: bool = False) 
     Raises
     ------
     InputError
-        If a tool is missing or stops with an error.
+        If a tool is missing or stops with an error, or the cache cannot be written.
     """
     verilog = cached_verilog(component, name)
     sources, sinks = _streams(component)
@@ -65,11 +66,12 @@ def build_model(component: wiring.Component, name: str, *, waves: bool = False) 
         "\n".join([verilog.name, *flags, *_MAKE_VARIABLES, _HARNESS.read_text(), str(sources), str(sinks)]).encode()
     ).hexdigest()[:16]
     library = BUILD_ROOT / "cosim" / f"{name}-{digest}.so"
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with library.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not library.exists():
-            _compile(verilog, name, library, flags=flags, sources=sources, sinks=sinks)
+    if not library.exists():
+        make_directory(library.parent)
+        with library.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not library.exists():
+                _compile(verilog, name, library, flags=flags, sources=sources, sinks=sinks)
     return Model(library=library, sources=sources, sinks=sinks)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from amaranth.lib import wiring
 
 from arch.errors import InputError
+from arch.whole_file import make_directory
 from sim.cosim.build import StreamPort, build_model
 
 __all__ = ["Block", "RtlSimulator"]
@@ -58,9 +59,18 @@ class RtlSimulator:
     name : top module name
     waves : VCD file to write every clock into; such a build is slower and kept apart
     seed : seed of the random stalls
+
+    Raises
+    ------
+    InputError
+        If ``waves`` cannot be written, or the model cannot be built.
     """
 
     def __init__(self, component: wiring.Component, name: str, *, waves: Path | None = None, seed: int = 1) -> None:
+        if waves is not None:
+            make_directory(waves.parent)
+            if waves.is_dir():
+                raise InputError(f"waves must be a file to write, not the directory {str(waves)!r}")
         self._model = build_model(component, name, waves=waves is not None)
         self._library = ctypes.CDLL(str(self._model.library))
         self._library.ngpc_open.restype = ctypes.c_void_p

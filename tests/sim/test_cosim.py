@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from arch.errors import InputError
 from rtl.streams import LoadLayout, PointLayout, VectorLayout, connect_stream
+from sim.cosim.build import build_model
 from sim.cosim.payload import pack_payloads, unpack_payloads
 from sim.cosim.simulator import RtlSimulator
 
@@ -90,6 +91,29 @@ def test_waves_show_every_stream(tmp_path: Path) -> None:
         simulator.run({"points": words}, {"vectors": 3}, max_cycles=50)
     text = waves.read_text()
     assert all(f" {name} " in text for name in ("points__valid", "vectors__payload", "vectors__ready"))
+
+
+def test_waves_that_cannot_be_written_are_refused_before_the_build(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        RtlSimulator(Register(), "stage", waves=tmp_path)
+    assert str(refused.value) == f"waves must be a file to write, not the directory {str(tmp_path)!r}"
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    with pytest.raises(InputError) as refused:
+        RtlSimulator(Register(), "stage", waves=in_the_way / "below" / "waves.vcd")
+    below = str(in_the_way / "below")
+    assert str(refused.value) == f"the output directory must be writable, not {below!r} (Not a directory)"
+
+
+def test_a_cache_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    for module, name in (("rtl.verilog", "verilog"), ("sim.cosim.build", "cosim")):
+        with monkeypatch.context() as patched, pytest.raises(InputError) as refused:
+            patched.setattr(f"{module}.BUILD_ROOT", in_the_way)
+            build_model(Register(), "stage")
+        place = str(in_the_way / name)
+        assert str(refused.value) == f"the output directory must be writable, not {place!r} (Not a directory)"
 
 
 def test_a_hang_is_an_error_with_both_counts() -> None:
