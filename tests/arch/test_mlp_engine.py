@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from arch.errors import InputError
-from arch.mlp_engine import MlpEngineConfig
+from arch.mlp_engine import ACTIVATION_CYCLES, MlpEngineConfig
 
 ENGINE = MlpEngineConfig(rows=8, cols=12, max_width=24, max_layers=3, weight_tiles=18, nano_batch=64)
 
@@ -22,6 +22,7 @@ def test_timing_formulas() -> None:
     """docs/engines/mlp.md states these sums; the benches check them against the RTL."""
     assert ENGINE.array_cycles == 8 + 12 + 1
     assert ENGINE.latency_cycles == 8 + 12 + 12
+    assert replace(ENGINE, activation_tables=1).latency_cycles == 8 + 12 + 12 + ACTIVATION_CYCLES
     assert ENGINE.min_pass_cycles == 8 + 12 + 12
     assert [ENGINE.pass_cycles(n) for n in (1, 32, 33, 64)] == [32, 32, 33, 64]
 
@@ -45,6 +46,7 @@ def test_partial_sums_are_exact(rows: int, arithmetic: str) -> None:
         ({"max_width": 32}, "max_width must be a multiple of cols = 12, not 32"),
         ({"max_layers": 9}, "max_layers must be an integer from 1 to 8, not 9"),
         ({"weight_tiles": 4097}, "weight_tiles must be an integer from 1 to 4096, not 4097"),
+        ({"activation_tables": 8}, "activation_tables must be an integer from 0 to 7, not 8"),
         ({"arithmetic": "int4"}, "arithmetic must be one of int8, int16, not 'int4'"),
     ],
 )

@@ -1,10 +1,12 @@
 """The MLP engine's load image, read back word by word."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from arch.activation_table import activation_table
 from arch.checkpoint import QuantizedMlp
 from arch.errors import InputError
 from arch.load import LoadTarget
@@ -12,6 +14,7 @@ from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.mlp_image import LAYER_FIELDS, N_LAYERS_ADDRESS, mlp_image, weight_word_bits
 from arch.mlp_plan import plan_mlp
+from arch.random_field import random_mlp
 
 ENGINES = [
     MlpEngineConfig(rows=4, cols=4, max_width=24, max_layers=3, weight_tiles=66),
@@ -88,6 +91,31 @@ def test_the_image_stops_the_engine_first_and_starts_it_last(seed: int) -> None:
     assert control.tolist() == [0, len(image) - 1]
     assert image.address[control].tolist() == [N_LAYERS_ADDRESS] * 2
     assert image.data[control].tolist() == [0, 3]
+
+
+def test_tables_follow_their_curves(seed: int) -> None:
+    """Layers of one curve share a table; every segment's word is at its address; LeakyReLU needs none."""
+    config = MlpConfig(n_input_dims=5, n_neurons=9, n_output_dims=3, activation="Softplus", output_activation="Tanh")
+    engine = replace(ENGINES[0], activation_tables=2)
+    rng = np.random.default_rng(seed)
+    mlp = random_mlp(config, engine.profile, rng)
+    image = mlp_image(mlp, engine)
+    registers = image.data[image.target == LoadTarget.LAYER_REGISTER].tolist()
+    low, width = LAYER_FIELDS["table"]
+    assert [register >> low & ((1 << width) - 1) for register in registers] == [1, 1, 2]
+    words = image.target == LoadTarget.ACTIVATION_TABLE
+    expected = [activation_table(mlp.curves[number], engine.profile).words for number in (0, 2)]
+    assert image.address[words].tolist() == list(range(2 * 128))
+    assert image.data[words].tolist() == np.concatenate(expected).tolist()
+    sentence = "activation_tables of the MLP engine must be at least 2 for this network's curves, not 1"
+    with pytest.raises(InputError, match=f"^{sentence}$"):
+        mlp_image(mlp, replace(engine, activation_tables=1))
+    leaky = random_mlp(replace(config, activation="LeakyReLU", output_activation="None"), engine.profile, rng)
+    image = mlp_image(leaky, ENGINES[0])
+    low, width = LAYER_FIELDS["negative"]
+    registers = image.data[image.target == LoadTarget.LAYER_REGISTER].tolist()
+    assert [register >> low & ((1 << width) - 1) for register in registers] == [2, 2, 0]
+    assert not (image.target == LoadTarget.ACTIVATION_TABLE).any()
 
 
 def test_layer_fields_do_not_meet() -> None:
