@@ -16,6 +16,7 @@ from arch.grid import GridConfig
 from arch.load import LoadImage
 from arch.mlp_engine import MlpEngineConfig
 from arch.mlp_image import mlp_image
+from arch.mlp_plan import plan_mlp
 from arch.nfp import NfpConfig
 from arch.nfp_image import nfp_image
 from rtl.encoding.grid_encoding import GridEncoding
@@ -101,11 +102,14 @@ class EngineSimulator:
         self,
         vectors: np.ndarray,
         *,
+        run_length: int = 0,
         idle: float = 0.0,
         backpressure: float = 0.0,
         progress: Callable[[int, int], None] | None = None,
     ) -> EngineRun:
         """Send raw vectors, (vectors, elements), the last one marked ``last``, and take every result.
+
+        ``run_length`` marks the last one of every so many vectors too: runs one behind the other.
 
         ``idle`` and ``backpressure`` are the stall chances of source and sink; with both 0 the source always offers
         and the sink always takes, which is what the cycle models time.
@@ -115,6 +119,8 @@ class EngineSimulator:
             raise InputError("number of points must be at least 1, not 0")
         last = np.zeros(count, dtype=np.int64)
         last[-1] = 1
+        if run_length:
+            last[run_length - 1 :: run_length] = 1
         elements = next(iter(self._source_layout))[0]
         block = self._simulator.run(
             {self._source: pack_payloads(self._source_layout, {elements: vectors, "last": last})},
@@ -126,7 +132,7 @@ class EngineSimulator:
         )
         results = unpack_payloads(self._sink_layout, block.outputs[self._sink])
         if not np.array_equal(results["last"], last):
-            raise RuntimeError("The RTL marked another result than the last one as last")
+            raise RuntimeError("The RTL marked other results as last than those of vectors marked last")
         first = block.sent[self._source][0]
         given = (block.taken[self._sink] - first).astype(np.int64)
         return EngineRun(
@@ -157,13 +163,19 @@ def encoding_simulator(
 
 
 def mlp_simulator(
-    network: QuantizedMlp, engine: MlpEngineConfig, *, waves: Path | None = None, seed: int = 1
+    networks: QuantizedMlp | Sequence[QuantizedMlp],
+    engine: MlpEngineConfig,
+    *,
+    waves: Path | None = None,
+    seed: int = 1,
 ) -> EngineSimulator:
-    """The MLP engine with a network loaded: raw inputs in, raw outputs out."""
-    image = mlp_image(network, engine)
+    """The MLP engine with one or two networks loaded: raw inputs in, raw outputs up to the last result out."""
+    networks = (networks,) if isinstance(networks, QuantizedMlp) else tuple(networks)
+    image = mlp_image(networks, engine)
+    results = plan_mlp([network.config for network in networks], engine).results
     return EngineSimulator(
         MlpEngine(engine), "mlp_engine", image,
-        source="inputs", sink="outputs", n_outputs=network.config.n_output_dims, waves=waves, seed=seed,
+        source="inputs", sink="outputs", n_outputs=max(results) + 1, waves=waves, seed=seed,
     )  # fmt: skip
 
 

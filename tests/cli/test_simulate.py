@@ -39,11 +39,12 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
             "1",
         ),
         ("encoding", "--preset", "gia_hash", "--points", "2500", "--pattern", "axis"),
-        ("mlp", "--network", "nvr", "--array", "8x8", "--batch", "100"),
+        ("mlp", "--network", "nerf", "--array", "16x16", "--batch", "200", "--nano-batch", "200"),
+        ("gemm", "--m", "100", "--k", "60", "--n", "10", "--array", "8x8"),
         ("nfp", "--preset", "gia_dense", "--points", "300"),
         ("scheduler", "--layers", "4"),
     ],
-    ids=["grid", "levels", "mlp", "nfp", "scheduler"],
+    ids=["grid", "levels", "mlp", "gemm", "nfp", "scheduler"],
 )
 def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _run(capsys, *arguments, "--json")
@@ -60,9 +61,17 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
     if "nsdf_hash" in arguments:
         assert [level["kind"] for level in result["levels"]] == ["dense"] + ["hash"] * 15
         assert 16.0 <= result["clk_per_point"] < 16.3
+    if arguments[0] in {"mlp", "gemm"}:
+        assert result["clock_mismatches"] == 0
+        assert result["cycles_rtl"] == sum(layer["cycles"] for layer in result["layers"]) < result["cycles_alone"]
     if arguments[0] == "mlp":
-        # 4 x 8 + 8 x 8 + 8 x 1 passes over two nano-batches of 48 and one of 4, each at least 28 clocks
-        assert result["clk_per_point"] == pytest.approx(104 * (48 + 48 + 28) / 100, rel=0.05)
+        assert [layer["split"] for layer in result["layers"]] == ["1x1", "1x1", "1x1", "1x1", "1x4"]
+        assert result["clk_per_point"] == 37
+        assert result["mac_utilisation"] == pytest.approx(9408 / (37 * 256))
+    if arguments[0] == "gemm":
+        # 8 x 2 tiles of 100 vectors
+        assert result["clk_per_point"] == 16
+        assert result["cycles_scale_sim"] == 16 * (2 * 8 + 8 + 100 - 2) - 1
     if arguments[0] == "scheduler":
         assert result["timeline_equal"] is True
         assert {nano["layer"] for nano in result["nano_operations"]} == {0, 1, 2, 3}
@@ -90,7 +99,7 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
         (("mlp", "--batch", "-1"), "batch must be an integer from 1 to 4194304, not -1"),
         (
             ("mlp", "--network", "mnist"),
-            "network preset must be one of nerf_density, nerf_rgb, nsdf, gia, nvr, not 'mnist'",
+            "network preset must be one of nerf, nerf_density, nerf_rgb, nsdf, gia, nvr, not 'mnist'",
         ),
         (
             ("nfp", "--preset", "nerf_hash"),

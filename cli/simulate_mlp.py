@@ -1,0 +1,180 @@
+"""``ngpc simulate mlp`` and ``gemm``: the systolic MLP engine beside its golden model and its cycle model.
+
+Clocks are those of a batch in steady traffic: an equal batch is in front of it, and its clocks are counted from that
+one's last result to its own. ``cycles_alone`` is the same batch on an empty engine, from its first vector to its last
+result.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from arch.checkpoint import QuantizedMlp
+from arch.errors import InputError, check_integer
+from arch.mlp import MlpConfig
+from arch.mlp_engine import MlpEngineConfig
+from arch.mlp_plan import MlpPlan, plan_mlp
+from arch.presets import FIELDS, preset
+from arch.random_field import random_mlp
+from cli.comparison import Seed, Waves, finish, numpy_call
+from cli.output import JsonOption, progress
+
+__all__ = ["NETWORKS", "gemm", "mlp"]
+
+NETWORKS = {
+    "nerf": FIELDS["nerf_hash"].networks,
+    "nerf_density": (FIELDS["nerf_hash"].network,),
+    "nerf_rgb": (FIELDS["nerf_hash"].rgb_network,),
+    "nsdf": (FIELDS["nsdf_hash"].network,),
+    "gia": (FIELDS["gia_hash"].network,),
+    "nvr": (FIELDS["nvr_hash"].network,),
+}
+"""Networks a point passes, in their order."""
+
+_MAX_BATCH = 1 << 22
+_SIDE_FIRST, _SIDE_INPUTS = 32, 16
+"""nerf's direction code behind 32 features; built into every engine here, so that the networks share a build."""
+
+Array = Annotated[str, typer.Option(help="Rows x columns of the systolic array.")]
+Fission = Annotated[bool, typer.Option(help="Build an array that splits, so that narrow layers share it.")]
+NanoBatch = Annotated[int, typer.Option(help="Vectors a pass; 0: the fewest with the least clocks for this batch.")]
+
+
+def mlp(
+    *,
+    network: Annotated[str, typer.Option(help=f"Network: {', '.join(NETWORKS)}.")] = "gia",
+    array: Array = "16x16",
+    batch: Annotated[int, typer.Option(help="Vectors to run.")] = 1024,
+    fission: Fission = True,
+    nano_batch: NanoBatch = 0,
+    seed: Seed = 0,
+    waves: Waves = None,
+    json: JsonOption = False,
+) -> None:
+    """The systolic MLP engine on a field's networks with random weights."""
+    networks = preset("network", NETWORKS, network)
+    check_integer("batch", batch, 1, _MAX_BATCH)
+    engine = _engine(array, networks, batch, fission=fission, nano_batch=nano_batch)
+    finish({"network": network, **_compare(networks, engine, batch, seed, waves)}, json)
+
+
+def gemm(
+    *,
+    m: Annotated[int, typer.Option(help="Vectors.")] = 4096,
+    k: Annotated[int, typer.Option(help="Inputs of a vector, at most 128.")] = 64,
+    n: Annotated[int, typer.Option(help="Outputs of a vector, at most 128.")] = 64,
+    array: Array = "16x16",
+    fission: Fission = False,
+    nano_batch: NanoBatch = 0,
+    seed: Seed = 0,
+    waves: Waves = None,
+    json: JsonOption = False,
+) -> None:
+    """A matrix product of M x K by K x N on the MLP engine, beside SCALE-Sim's count for a weight-stationary array."""
+    check_integer("m", m, 1, _MAX_BATCH)
+    check_integer("k", k, 1, 128)
+    check_integer("n", n, 1, 128)
+    networks = (MlpConfig(n_input_dims=k, n_hidden_layers=0, n_output_dims=n),)
+    engine = _engine(array, networks, m, fission=fission, nano_batch=nano_batch)
+    # its closed form for one pass, once for each tile of an unsplit array
+    tiles = -(-k // engine.rows) * -(-n // engine.cols)
+    scale_sim = tiles * (2 * engine.rows + engine.cols + m - 2) - 1
+    result = {"network": f"{m}x{k}x{n}", **_compare(networks, engine, m, seed, waves)}
+    finish({**result, "cycles_scale_sim": scale_sim}, json)
+
+
+def _compare(
+    networks: Sequence[MlpConfig], engine: MlpEngineConfig, batch: int, seed: int, waves: Waves
+) -> dict[str, object]:
+    """Run two equal batches, one behind the other, and time the second one."""
+    from sim.cosim.engine import mlp_simulator
+    from sim.engine.mlp import MlpClock
+
+    plan = plan_mlp(networks, engine)
+    rng = np.random.default_rng(seed)
+    weights = tuple(random_mlp(network, engine.profile, rng) for network in networks)
+    value = engine.profile.value
+    width = networks[0].n_input_dims if len(networks) == 1 else engine.side_first + engine.side_inputs
+    vectors = rng.integers(value.minimum, value.maximum + 1, (2 * batch, width))
+    with (
+        progress(f"simulating {2 * batch} vectors") as update,
+        mlp_simulator(weights, engine, waves=waves) as simulator,
+    ):
+        run = simulator.run(vectors, run_length=batch, progress=update)
+    golden = _golden(weights, vectors, engine)
+    clock = MlpClock(networks, engine)
+    model = np.concatenate([clock.run(batch).outputs for _ in range(2)])
+    rtl_clocks, model_clocks = (int(given[-1] - given[batch - 1]) for given in (run.given, model))
+    return {
+        "array": f"{engine.rows}x{engine.cols}",
+        "batch": batch,
+        "nano_batch": engine.nano_batch,
+        "fission": engine.fission,
+        "cycles_rtl": rtl_clocks,
+        "cycles_model": model_clocks,
+        "cycles_alone": int(run.given[batch - 1]) + 1,
+        "clk_per_point": rtl_clocks / batch,
+        "mac_utilisation": plan.macs * batch / (rtl_clocks * engine.macs),
+        "mismatches": int(np.count_nonzero(run.outputs[:, list(plan.results)] != golden)),
+        "clock_mismatches": int(np.count_nonzero(run.given != model)),
+        "layers": _layers(plan, batch),
+    }
+
+
+def _layers(plan: MlpPlan, batch: int) -> list[dict[str, object]]:
+    """Each layer's shape, split and clocks of the batch."""
+    whole, rest = divmod(batch, plan.engine.nano_batch)
+    cycles = np.array(plan.layer_cycles(plan.engine.nano_batch)) * whole
+    if rest:
+        cycles = cycles + np.array(plan.layer_cycles(rest))
+    return [
+        {"shape": f"{layer.layer.n_in}x{layer.layer.n_out}", "split": str(layer.split), "cycles": int(clocks)}
+        for layer, clocks in zip(plan.layers, cycles, strict=True)
+    ]
+
+
+def _golden(weights: Sequence[QuantizedMlp], vectors: np.ndarray, engine: MlpEngineConfig) -> np.ndarray:
+    """Results in the order of ``MlpPlan.results``."""
+    from reference.mlp import mlp_integer
+
+    first = numpy_call(mlp_integer, weights[0], vectors[:, : weights[0].config.n_input_dims], engine.profile)
+    if len(weights) == 1:
+        return first
+    inputs = np.concatenate([first, vectors[:, engine.side_first :]], axis=1)
+    return np.concatenate([numpy_call(mlp_integer, weights[1], inputs, engine.profile), first], axis=1)
+
+
+def _engine(
+    array: str, networks: Sequence[MlpConfig], batch: int, *, fission: bool, nano_batch: int
+) -> MlpEngineConfig:
+    try:
+        rows, cols = (int(side) for side in array.split("x"))
+    except ValueError:
+        raise InputError(f"array must be rows x columns such as 16x16, not {array!r}") from None
+    widest = max(max(layer.n_in, layer.n_out) for network in networks for layer in network.layers)
+    step = int(np.lcm(rows, cols)) if rows > 0 and cols > 0 else 1
+    width = -(-max(widest, 64) // step) * step
+    roomy = MlpEngineConfig(
+        rows=rows, cols=cols, max_width=width, weight_tiles=4096, nano_batch=4, fission=fission,
+        side_first=_SIDE_FIRST, side_inputs=_SIDE_INPUTS,
+    )  # fmt: skip
+    engine = replace(roomy, nano_batch=nano_batch or _best_nano_batch(networks, roomy, batch))
+    tiles = plan_mlp(networks, engine).tiles
+    return replace(engine, weight_tiles=max(64, tiles))
+
+
+def _best_nano_batch(networks: Sequence[MlpConfig], engine: MlpEngineConfig, batch: int) -> int:
+    """The fewest vectors a pass with which the batch takes the fewest clocks in the array."""
+
+    def cycles(nano_batch: int) -> int:
+        plan = plan_mlp(networks, replace(engine, nano_batch=nano_batch))
+        whole, rest = divmod(batch, nano_batch)
+        return whole * sum(plan.layer_cycles(nano_batch)) + (sum(plan.layer_cycles(rest)) if rest else 0)
+
+    least = engine.min_pass_cycles * engine.point_banks
+    banks = engine.point_banks
+    most = min(max(least, -(-batch // banks) * banks), 4 * least)
+    return min(range(banks * -(-engine.min_pass_cycles // banks), most + 1, banks), key=cycles)
