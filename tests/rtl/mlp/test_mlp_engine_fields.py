@@ -7,6 +7,7 @@ from arch.checkpoint import QuantizedMlp
 from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.mlp_image import mlp_image
+from arch.mlp_plan import plan_mlp
 from arch.presets import FIELDS
 from reference.mlp import mlp_integer
 from rtl.mlp.mlp_engine import MlpEngine
@@ -16,13 +17,14 @@ from sim.cosim.simulator import RtlSimulator
 from sim.engine.mlp import mlp_cycles
 
 NETWORKS = {
-    "nerf density": FIELDS["nerf_hash"].networks[0],
-    "nerf colour": FIELDS["nerf_hash"].networks[1],
-    "nsdf": FIELDS["nsdf_hash"].network,
-    "gia": FIELDS["gia_hash"].network,
-    "nvr": FIELDS["nvr_hash"].network,
+    "nerf": FIELDS["nerf_hash"].networks,
+    "nerf density": FIELDS["nerf_hash"].networks[:1],
+    "nerf colour": FIELDS["nerf_hash"].networks[1:],
+    "nsdf": FIELDS["nsdf_hash"].networks,
+    "gia": FIELDS["gia_hash"].networks,
+    "nvr": FIELDS["nvr_hash"].networks,
 }
-N_VECTORS = 2 * 256 + 77
+N_VECTORS = 2 * 588 + 77
 MAX_CYCLES = 200_000
 
 
@@ -42,9 +44,10 @@ def check(config: MlpEngineConfig, seed: int, *, idle: float = 0.0, backpressure
     rng = np.random.default_rng(seed)
     layout = VectorLayout(config.max_width, config.profile.value_bits)
     with RtlSimulator(MlpEngine(config), "mlp_engine", seed=seed) as simulator:
-        for network in NETWORKS.values():
-            mlp = quantized(network, rng)
-            image = mlp_image(mlp, config)
+        for networks in NETWORKS.values():
+            mlps = [quantized(network, rng) for network in networks]
+            image = mlp_image(mlps, config)
+            results = list(plan_mlp(networks, config).results)
             load = {"target": image.target, "address": image.address, "data": image.data}
             simulator.run({"load": pack_payloads(LoadLayout(), load)}, {}, max_cycles=MAX_CYCLES)
             vectors = rng.integers(-128, 128, (N_VECTORS, config.max_width))
@@ -57,29 +60,37 @@ def check(config: MlpEngineConfig, seed: int, *, idle: float = 0.0, backpressure
                 backpressure=backpressure,
             )
             outputs = unpack_payloads(layout, block.outputs["outputs"])
-            expected = mlp_integer(mlp, vectors[:, : network.n_input_dims], config.profile).numpy()
-            np.testing.assert_array_equal(outputs["values"][:, : network.n_output_dims], expected)
-            assert not outputs["values"][:, network.n_output_dims :].any()
+            expected = mlp_integer(mlps[0], vectors[:, : networks[0].n_input_dims], config.profile).numpy()
+            if len(networks) == 2:
+                side = vectors[:, config.side_first : config.side_first + config.side_inputs]
+                colour = mlp_integer(mlps[1], np.concatenate([expected, side], axis=1), config.profile).numpy()
+                expected = np.concatenate([colour, expected], axis=1)
+            np.testing.assert_array_equal(outputs["values"][:, results], expected)
+            assert not np.delete(outputs["values"], results, axis=1).any()
             np.testing.assert_array_equal(outputs["last"], last)
             if not idle and not backpressure:
-                timing = mlp_cycles(network, config, N_VECTORS)
+                timing = mlp_cycles(networks, config, N_VECTORS)
                 base = block.sent["inputs"][0]
                 np.testing.assert_array_equal(block.sent["inputs"] - base, timing.accepted)
                 np.testing.assert_array_equal(block.taken["outputs"] - base, timing.outputs)
 
 
 @pytest.mark.cosim
+@pytest.mark.parametrize("fission", [False, pytest.param(True, marks=pytest.mark.long)], ids=["whole", "fission"])
 @pytest.mark.parametrize(
     ("size", "weight_tiles"),
     [
-        (16, 28),
-        pytest.param(32, 8, marks=pytest.mark.long),
-        pytest.param(64, 3, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+        (16, 40),
+        pytest.param(32, 12, marks=pytest.mark.long),
+        pytest.param(64, 5, marks=[pytest.mark.long, pytest.mark.timeout(3600)]),
     ],
 )
-def test_fields(size: int, weight_tiles: int, seed: int) -> None:
+def test_fields(size: int, weight_tiles: int, fission: bool, seed: int) -> None:
     """The table of docs/engines/mlp.md; 16 x 16 also with random pauses on both sides."""
-    config = MlpEngineConfig(rows=size, cols=size, max_width=64, weight_tiles=weight_tiles)
+    config = MlpEngineConfig(
+        rows=size, cols=size, max_width=64, weight_tiles=weight_tiles, nano_batch=588 if fission else 256,
+        fission=fission, side_first=32, side_inputs=16,
+    )  # fmt: skip
     check(config, seed)
     if size == 16:
         check(config, seed, idle=0.3, backpressure=0.3)

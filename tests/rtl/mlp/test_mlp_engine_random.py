@@ -19,6 +19,7 @@ from sim.engine.mlp import MlpClock
 
 WHOLE = MlpEngineConfig(rows=8, cols=8, max_width=32, nano_batch=40, weight_tiles=128, side_first=16, side_inputs=8)
 FISSION = replace(WHOLE, nano_batch=128, fission=True)
+ENGINES = [pytest.param(WHOLE, marks=pytest.mark.long, id="whole"), pytest.param(FISSION, id="fission")]
 MAX_CYCLES = 400_000
 
 
@@ -98,7 +99,7 @@ def run(simulator: RtlSimulator, networks: list[QuantizedMlp], vectors: np.ndarr
 
 @pytest.mark.cosim
 @pytest.mark.parametrize("count", [10, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
-@pytest.mark.parametrize("config", [WHOLE, FISSION], ids=["whole", "fission"])
+@pytest.mark.parametrize("config", ENGINES)
 def test_random_networks(config: MlpEngineConfig, count: int, seed: int) -> None:
     """Network after network on one engine: every bit the reference's, every transfer in the model's clock."""
     rng = np.random.default_rng(seed)
@@ -112,7 +113,7 @@ def test_random_networks(config: MlpEngineConfig, count: int, seed: int) -> None
 
 
 @pytest.mark.cosim
-@pytest.mark.parametrize("config", [WHOLE, FISSION], ids=["whole", "fission"])
+@pytest.mark.parametrize("config", ENGINES)
 def test_saturation_at_both_ends(config: MlpEngineConfig, seed: int) -> None:
     """The largest sums there are, of both signs, through every layer."""
     shape = MlpConfig(n_input_dims=32, n_neurons=32, n_hidden_layers=2, n_output_dims=4, activation="None")
