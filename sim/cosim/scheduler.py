@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from amaranth.hdl import Array, Module, Signal
@@ -16,7 +17,7 @@ from rtl.scheduler.signature import load_layout, load_signature
 from sim.cosim.payload import pack_payloads, unpack_payloads
 from sim.cosim.simulator import RtlSimulator
 
-__all__ = ["SchedulerRun", "TimedScheduler", "run_program"]
+__all__ = ["SchedulerRun", "SchedulerSimulator", "TimedScheduler", "run_program"]
 
 _DURATION_BITS = 40
 
@@ -119,6 +120,72 @@ class TimedScheduler(wiring.Component):
             m.d.sync += [left.eq(left - 1), busy.eq(left != 1)]
 
 
+class SchedulerSimulator:
+    """The scheduler unit's RTL, built once, for any number of programs one after the other.
+
+    Use as a context manager.
+
+    Parameters
+    ----------
+    config : the scheduler unit
+    """
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self.config = config
+        self._bench = TimedScheduler(config)
+        self._simulator = RtlSimulator(self._bench, "timed_scheduler")
+
+    def __enter__(self) -> Self:
+        self._simulator.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._simulator.__exit__(*error)
+
+    def run(
+        self,
+        program: Program,
+        durations_clk: Sequence[int],
+        *,
+        max_cycles: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> SchedulerRun:
+        """Load and run ``program``; units take ``durations_clk`` clocks from issue to completion.
+
+        ``progress`` is called with nano-operations completed and in all, as the run goes on.
+
+        Raises
+        ------
+        InputError
+            If the program does not fit the unit or does not end within ``max_cycles``.
+        """
+        bench, packed = self._bench, pack_program(program, self.config)
+        port = {name: number for number, name in enumerate(program.units)}
+        counts = dict.fromkeys(range(self.config.n_units), 0)
+        for nano in program.nano_operations:
+            counts[port[nano.unit]] += program.count
+        durations = {"index": np.arange(len(durations_clk)), "clocks": np.asarray(durations_clk)}
+        inputs = {
+            "load": _load_words(packed, self.config),
+            "durations": pack_payloads(bench.duration_layout, durations),
+        }
+        self._simulator.run(inputs, {}, max_cycles=1000)
+        block = self._simulator.run(
+            {"go": np.ones((1, 1), dtype=np.uint32)},
+            {"finish": 1, **{f"trace_{unit}": count for unit, count in counts.items()}},
+            max_cycles=max_cycles,
+            progress=progress,
+        )
+        shape = (program.count, len(program.nano_operations))
+        issue, complete = np.full(shape, -1, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
+        for unit in counts:
+            records = unpack_payloads(bench.record_layout, block.outputs[f"trace_{unit}"])
+            issue[records["iteration"], records["index"]] = records["issue"]
+            complete[records["iteration"], records["index"]] = records["complete"]
+        finish = unpack_payloads(bench.finish_layout, block.outputs["finish"])
+        return SchedulerRun(issue_clk=issue, complete_clk=complete, cycles=int(finish["cycle"][0]))
+
+
 def run_program(
     program: Program,
     config: SchedulerConfig,
@@ -127,42 +194,9 @@ def run_program(
     max_cycles: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> SchedulerRun:
-    """Run ``program`` on the RTL; units take ``durations_clk`` clocks from issue to completion.
-
-    ``progress`` is called with nano-operations completed and in all, as the run goes on.
-
-    Raises
-    ------
-    InputError
-        If the program does not fit the unit or does not end within ``max_cycles``.
-    """
-    packed = pack_program(program, config)
-    bench = TimedScheduler(config)
-    port = {name: number for number, name in enumerate(program.units)}
-    counts = dict.fromkeys(range(config.n_units), 0)
-    for nano in program.nano_operations:
-        counts[port[nano.unit]] += program.count
-    with RtlSimulator(bench, "timed_scheduler") as simulator:
-        durations = {"index": np.arange(len(durations_clk)), "clocks": np.asarray(durations_clk)}
-        inputs = {
-            "load": _load_words(packed, config),
-            "durations": pack_payloads(bench.duration_layout, durations),
-        }
-        simulator.run(inputs, {}, max_cycles=1000)
-        block = simulator.run(
-            {"go": np.ones((1, 1), dtype=np.uint32)},
-            {"finish": 1, **{f"trace_{unit}": count for unit, count in counts.items()}},
-            max_cycles=max_cycles,
-            progress=progress,
-        )
-    shape = (program.count, len(program.nano_operations))
-    issue, complete = np.full(shape, -1, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
-    for unit in counts:
-        records = unpack_payloads(bench.record_layout, block.outputs[f"trace_{unit}"])
-        issue[records["iteration"], records["index"]] = records["issue"]
-        complete[records["iteration"], records["index"]] = records["complete"]
-    finish = unpack_payloads(bench.finish_layout, block.outputs["finish"])
-    return SchedulerRun(issue_clk=issue, complete_clk=complete, cycles=int(finish["cycle"][0]))
+    """Run one program on the RTL, as :meth:`SchedulerSimulator.run` does."""
+    with SchedulerSimulator(config) as simulator:
+        return simulator.run(program, durations_clk, max_cycles=max_cycles, progress=progress)
 
 
 def _load_words(packed: object, config: SchedulerConfig) -> np.ndarray:

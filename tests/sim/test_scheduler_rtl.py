@@ -1,0 +1,47 @@
+"""Random programs on the scheduler unit's RTL in blocks of cycles: every clock is the cycle model's."""
+
+import random
+
+import pytest
+
+from arch.scheduler import SchedulerConfig
+from sim.cosim.scheduler import SchedulerSimulator
+from sim.engine.scheduler import WAKE_UP_CLK, simulate
+from sim.engine.scheduler_check import violations
+from sim.engine.scheduler_programs import random_program
+
+CONFIG = SchedulerConfig(n_pools=2)
+LARGE = SchedulerConfig(n_descriptors=64, n_operations=32, n_units=8, n_pools=4, n_chunks=64, share_bits=8)
+
+
+def run_random_programs(config: SchedulerConfig, seed: int, n_programs: int) -> int:
+    """Run them one after the other on one unit without reset; returns how many nano-operations were issued."""
+    n_issued = 0
+    with SchedulerSimulator(config) as simulator:
+        for number in range(n_programs):
+            rng = random.Random(f"{seed} {number}")
+            program = random_program(rng, config)
+            durations = [rng.choice((1, 1, 2, 3, 5, rng.randint(1, 60))) for _ in program.nano_operations]
+            model = simulate(program, config, durations_clk=durations)
+            run = simulator.run(program, durations, max_cycles=model.makespan_clk + 50)
+            what = f"program {number} of seed {seed}"
+            assert (run.issue_clk == model.issue_clk).all(), what
+            assert (run.complete_clk == model.complete_clk).all(), what
+            assert run.cycles == model.makespan_clk, what
+            keys = [(k, n) for k in range(program.count) for n in range(len(program.nano_operations))]
+            clocks = ({key: int(clock[key]) for key in keys} for clock in (run.issue_clk, run.complete_clk))
+            assert list(violations(program, *clocks, wake_up_clk=WAKE_UP_CLK)) == [], what
+            n_issued += len(keys)
+    return n_issued
+
+
+@pytest.mark.cosim
+def test_a_hundred_programs_run_as_the_model_says(seed: int) -> None:
+    assert run_random_programs(CONFIG, seed, 100) > 2000
+
+
+@pytest.mark.cosim
+@pytest.mark.long
+@pytest.mark.parametrize(("config", "n_programs"), [(CONFIG, 2000), (LARGE, 200)], ids=["default", "large"])
+def test_thousands_of_programs_run_as_the_model_says(config: SchedulerConfig, n_programs: int, seed: int) -> None:
+    assert run_random_programs(config, seed + 1, n_programs) > 20 * n_programs
