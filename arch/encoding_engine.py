@@ -131,13 +131,18 @@ class EncodingEngineConfig:
         return 5
 
     @property
+    def fraction_weight_latency(self) -> int:
+        """Clocks from fraction to interpolation weight, beside the corner indices."""
+        return 1
+
+    @property
     def bank_select_latency(self) -> int:
-        """Clocks from index to bank and row: bank bits taken out, first row added."""
-        return 2
+        """Clocks from index to bank and row: bank bits taken out."""
+        return 1
 
     @property
     def bank_arbiter_latency(self) -> int:
-        """Clocks from a lookup's banks and rows to its first addresses: ranks, addresses."""
+        """Clocks from a lookup's banks and rows to its first addresses: ranks and first row, addresses."""
         return 2
 
     @property
@@ -152,8 +157,8 @@ class EncodingEngineConfig:
 
     @property
     def interpolate_latency(self) -> int:
-        """Clocks from corners to features: difference, product and sum per dimension, then shift and round."""
-        return 3 * self.n_pos_dims + 2
+        """Clocks from corners to features: difference and product per dimension, last sum, shift, round."""
+        return 2 * self.n_pos_dims + 3
 
     @property
     def front_latency(self) -> int:
@@ -167,15 +172,10 @@ class EncodingEngineConfig:
     def back_latency(self) -> int:
         """Clocks from a lookup's last clock in the arbiter to its point's earliest transfer on ``features``.
 
-        One each for the addresses, the assembled vector and the output FIFO; nothing here ever waits.
+        One each for the addresses and the output FIFO; nothing here ever waits.
         """
         return (
-            1
-            + self.feature_table_latency
-            + self.corner_gather_latency
-            + self.interpolate_latency
-            + 1  # assembled vector
-            + 1  # output FIFO
+            1 + self.feature_table_latency + self.corner_gather_latency + self.interpolate_latency + 1  # output FIFO
         )
 
     @property

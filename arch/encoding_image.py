@@ -29,6 +29,8 @@ __all__ = [
     "ENGINE_ADDRESS_SHIFT",
     "FIRST_ROW_SHIFT",
     "HASHED_SHIFT",
+    "INTERPOLATION_CODES",
+    "INTERPOLATION_SHIFT",
     "LEVEL_ADDRESS_SHIFT",
     "ControlRegister",
     "LevelRegister",
@@ -45,6 +47,10 @@ ENGINE_ADDRESS_SHIFT = 24
 """Tables: bit of the address where the physical engine starts."""
 HASHED_SHIFT = 32
 """WRAP register: bit of the hashed flag."""
+INTERPOLATION_SHIFT = 8
+"""SHIFT register: bit where the interpolation starts."""
+INTERPOLATION_CODES = {"Linear": 0, "Nearest": 1, "Smoothstep": 2}
+"""SHIFT register: the interpolation's number, 2 bits; 3 is Linear too."""
 BANK_BIT_FIELD = 4
 """PLACE register: bits of each bank-bit selector."""
 FIRST_ROW_SHIFT = 16
@@ -64,7 +70,8 @@ class LevelRegister(IntEnum):
     SCALE holds the level scale, 14 + 10 bits. STRIDE_1 and STRIDE_2 hold the factors of dimensions 1 and 2, low
     ``index_bits`` bits: powers of the resolution or hash primes. WRAP holds the entries of a dense level, or the mask
     (entries - 1) of a hashed one with bit 32 set. PLACE holds the three bank-bit selectors, ascending, 4 bits each
-    from bit 0, and the first row from bit 16. SHIFT holds the output shift, 3 bits.
+    from bit 0, and the first row from bit 16. SHIFT holds the output shift, 3 bits, and the interpolation's number of
+    ``INTERPOLATION_CODES`` from bit 8.
     """
 
     SCALE = 0
@@ -88,9 +95,8 @@ def check_runnable(
     Raises
     ------
     InputError
-        If the grid does not fit, or needs what the engine does not compute: an interpolation other than Linear, a
-        tile smaller than its level, a dense level too fine for an index, a scale past its register, a table row past
-        a load word.
+        If the grid does not fit, or needs what the engine does not compute: a tile smaller than its level, a dense
+        level too fine for an index, a scale past its register, a table row past a load word.
     """
     row_bits = engine.n_features_per_level * engine.profile.value_bits
     if row_bits > DATA_BITS:
@@ -98,8 +104,6 @@ def check_runnable(
             f"bits of a table row must be at most {DATA_BITS}, not {row_bits}; "
             "take int8 or a smaller n_features_per_level"
         )
-    if grid.interpolation != "Linear":
-        raise InputError(f"interpolation must be Linear on the encoding engine, not {grid.interpolation!r}")
     layouts = level_layouts(grid, engine, only=only)
     levels = [layout.level for layout in layouts]
     for level in levels:
@@ -169,7 +173,8 @@ def encoding_image(
         np.array([len(layouts), grid.n_pos_dims]),
     )
     for number, layout in enumerate(layouts):
-        image += _level_registers(number, layout, engine_config, int(level_shifts[layout.level.index]))
+        last = INTERPOLATION_CODES[grid.interpolation] << INTERPOLATION_SHIFT | int(level_shifts[layout.level.index])
+        image += _level_registers(number, layout, engine_config, last)
     for layout in layouts:
         image += _table(layout, engine_config, tables_raw)
     return image

@@ -54,11 +54,12 @@ class BankArbiter(wiring.Component):
 
     Members
     -------
-    advance : Out(1), the stages before the arbiter move, and ``valid``, ``bank`` and ``row`` are taken
+    advance : Out(1), the stages before the arbiter move, and ``valid``, ``bank``, ``row`` and ``first_row`` are taken
     valid : In(1), there is a lookup
     three_dims : In(1), low while a 3-dimensional build runs 2-dimensional grids: corners 4 to 7 read nothing
     bank : In(n_corners x 3)
-    row : In(n_corners x row bits)
+    row : In(n_corners x row bits), inside the level
+    first_row : In(row bits), of the lookup's level; added here, beside the ranks
     address : Out(PortAddressLayout), 0 for ports that nobody uses
     served : Out(ServedLayout), of the same clock as ``address``
     """
@@ -72,6 +73,7 @@ class BankArbiter(wiring.Component):
                 "three_dims": In(1),
                 "bank": In(data.ArrayLayout(range(N_BANKS), config.n_corners)),
                 "row": In(data.ArrayLayout(unsigned(bank_row_bits(config)), config.n_corners)),
+                "first_row": In(bank_row_bits(config)),
                 "address": Out(PortAddressLayout(config)),
                 "served": Out(ServedLayout(config)),
             }
@@ -100,7 +102,8 @@ class BankArbiter(wiring.Component):
             for n in range(1, clocks)
         ]
         with m.If(self.advance):
-            m.d.sync += [valid.eq(self.valid), bank.eq(self.bank), row.eq(self.row), present.eq(wanted)]
+            m.d.sync += [valid.eq(self.valid), bank.eq(self.bank), present.eq(wanted)]
+            m.d.sync += [row[corner].eq(self.row[corner] + self.first_row) for corner in range(corners)]
             m.d.sync += [register.eq(value) for register, value in zip(rank, ranks, strict=True)]
             m.d.sync += last.eq(sum(past))
 

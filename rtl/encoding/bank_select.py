@@ -28,9 +28,9 @@ def bank_row_bits(config: EncodingEngineConfig) -> int:
 class BankSelect(wiring.Component):
     """Split each corner's index into bank and row, as ``arch.encoding_engine.LevelLayout.place`` does.
 
-    The three selected bits make the bank; the row is the index without them, plus the level's first row.
+    The three selected bits make the bank; the row inside the level is the index without them.
 
-    Timing: latency ``config.bank_select_latency`` = 2 enabled clocks, initiation interval 1.
+    Timing: latency ``config.bank_select_latency`` = 1 enabled clock, initiation interval 1.
 
     Parameters
     ----------
@@ -41,9 +41,8 @@ class BankSelect(wiring.Component):
     en : In(1), the pipeline moves
     index : In(n_corners x (index_bits - 1))
     bank_bits : In(BankSelectorLayout)
-    first_row : In(row bits)
     bank : Out(n_corners x 3)
-    row : Out(n_corners x row bits)
+    row : Out(n_corners x row bits), the level's first row not yet added
     """
 
     def __init__(self, config: EncodingEngineConfig) -> None:
@@ -54,7 +53,6 @@ class BankSelect(wiring.Component):
                 "en": In(1),
                 "index": In(data.ArrayLayout(unsigned(config.index_bits - 1), config.n_corners)),
                 "bank_bits": In(BankSelectorLayout()),
-                "first_row": In(row_bits),
                 "bank": Out(data.ArrayLayout(unsigned(_SELECTORS), config.n_corners)),
                 "row": Out(data.ArrayLayout(unsigned(row_bits), config.n_corners)),
             }
@@ -62,15 +60,11 @@ class BankSelect(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        row_bits = bank_row_bits(self.config)
         low_bits = N_BANK_BIT_POSITIONS
         # above[i]: bit positions at or past selector i; those move down by one when the selector is taken out
         above = [Signal(low_bits, name=f"above_{number}") for number in range(_SELECTORS)]
         for number, mask in enumerate(above):
             m.d.comb += mask.eq(Cat(position >= self.bank_bits[number] for position in range(low_bits)))
-        first_row = Signal(row_bits)
-        with m.If(self.en):
-            m.d.sync += first_row.eq(self.first_row)
         for corner in range(self.config.n_corners):
             index = Signal(max(self.config.index_bits - 1, low_bits), name=f"index_{corner}")
             m.d.comb += index.eq(self.index[corner])
@@ -81,13 +75,9 @@ class BankSelect(wiring.Component):
                 kept = Signal(len(squeezed) - 1, name=f"kept_{corner}_{number}")
                 m.d.comb += kept.eq((squeezed & ~above[number]) | (squeezed >> 1 & above[number]))
                 squeezed = kept
-            bank_0 = Signal(_SELECTORS, name=f"bank_{corner}")
-            row_0 = Signal(row_bits, name=f"squeezed_{corner}")
             with m.If(self.en):
                 m.d.sync += [
-                    bank_0.eq(Cat(bank)),
-                    row_0.eq(Cat(squeezed, index[low_bits:])),
-                    self.bank[corner].eq(bank_0),
-                    self.row[corner].eq(row_0 + first_row),
+                    self.bank[corner].eq(Cat(bank)),
+                    self.row[corner].eq(Cat(squeezed, index[low_bits:])),
                 ]
         return m

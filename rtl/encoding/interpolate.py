@@ -1,6 +1,6 @@
-"""Linear interpolation of a cell's corners."""
+"""Interpolation of a cell's corners."""
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,16 +18,17 @@ def output_shift_bits() -> int:
 
 
 class Interpolate(wiring.Component):
-    """Interpolate the corners of a cell linearly and round to the encoding's scale.
+    """Interpolate the corners of a cell by the weights of its dimensions and round to the encoding's scale.
 
-    A tree of ``2^n_pos_dims - 1`` lerps a feature, dimension 0 first; each is a difference, a product and a sum with
-    registers between, the shape of a DSP slice.
+    A tree of ``2^n_pos_dims - 1`` lerps a feature, dimension 0 first. A lerp is ``a * 256 + (b - a) * t``: its product
+    stands between registers, and its sum is made together with the next lerp's difference, whose part ``a_1 - a_0``
+    is ready before the products are.
 
-    Timing: latency ``config.interpolate_latency`` = 3 n_pos_dims + 2 clocks, initiation interval 1; never stalls.
+    Timing: latency ``config.interpolate_latency`` = 2 n_pos_dims + 3 clocks, initiation interval 1; never stalls.
 
     Numerics: docs/numerics.md, "Grid encoding" steps 6 and 7. The lerps are exact. A mean of values is a value, so
     the rounded result always fits and nothing is left to saturate. A 2-dimensional grid in a 3-dimensional build has
-    fraction 0 in dimension 2: the last lerp then multiplies by 256 and corners 4 to 7 do not count.
+    weight 0 in dimension 2: the last lerp then multiplies by 256 and corners 4 to 7 do not count.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class Interpolate(wiring.Component):
     Members
     -------
     corner : In(n_corners x word bits)
-    fraction : In(n_pos_dims x 8 bits)
+    weight : In(n_pos_dims x 8 bits), of the corners at +1
     shift : In(3), the level's output shift
     features : Out(n_features_per_level x value bits, signed)
     """
@@ -47,7 +48,7 @@ class Interpolate(wiring.Component):
         super().__init__(
             {
                 "corner": In(data.ArrayLayout(table_word_bits(config), config.n_corners)),
-                "fraction": In(data.ArrayLayout(unsigned(WEIGHT_FRACTION_BITS), config.n_pos_dims)),
+                "weight": In(data.ArrayLayout(unsigned(WEIGHT_FRACTION_BITS), config.n_pos_dims)),
                 "shift": In(output_shift_bits()),
                 "features": Out(values),
             }
@@ -56,20 +57,18 @@ class Interpolate(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         dims, value_bits = self.config.n_pos_dims, self.config.profile.value_bits
-        weights = [self._delayed(m, f"weight_{dim}", self.fraction[dim], 3 * dim + 1) for dim in range(dims)]
+        weights = [self._delayed(m, f"weight_{dim}", self.weight[dim], 2 * dim + 1) for dim in range(dims)]
         # The shift is turned round: results move left, so that the rounding point stays in one place.
-        shift = self._delayed(m, "shift", self.shift, 3 * dims)
+        shift = self._delayed(m, "shift", self.shift, 2 * dims + 1)
         for feature in range(self.config.n_features_per_level):
             low = feature * value_bits
             values = [
                 self.corner[corner][low : low + value_bits].as_signed() for corner in range(self.config.n_corners)
             ]
+            near, difference = self._first(m, feature, values)
             for dim in range(dims):
-                values = [
-                    self._lerp(m, f"lerp_{feature}_{dim}_{pair}", values[2 * pair], values[2 * pair + 1], weights[dim])
-                    for pair in range(len(values) // 2)
-                ]
-            self._round(m, feature, values[0], shift)
+                near, difference = self._lerp(m, f"lerp_{feature}_{dim}", near, difference, weights[dim])
+            self._round(m, feature, near[0], shift)
         return m
 
     def _delayed(self, m: Module, name: str, value: object, clocks: int) -> Signal:
@@ -79,20 +78,43 @@ class Interpolate(wiring.Component):
             value = later
         return value
 
-    def _lerp(self, m: Module, name: str, a: Signal, b: Signal, weight: Signal) -> Signal:
-        width = len(a)
-        difference = Signal(signed(width + 1), name=f"{name}_difference")
-        product = Signal(signed(width + 1 + WEIGHT_FRACTION_BITS), name=f"{name}_product")
-        a_1, a_2 = (Signal(signed(width), name=f"{name}_a{clock}") for clock in (1, 2))
-        result = Signal(signed(width + WEIGHT_FRACTION_BITS), name=name)
-        m.d.sync += [
-            difference.eq(b - a),
-            a_1.eq(a),
-            product.eq(difference * weight),
-            a_2.eq(a_1),
-            result.eq((a_2 << WEIGHT_FRACTION_BITS) + product),
-        ]
-        return result
+    def _first(self, m: Module, feature: int, values: list[Value]) -> tuple[list[Signal], list[Signal]]:
+        """Near corner and difference of each pair along dimension 0."""
+        width = self.config.profile.value_bits
+        pairs = range(len(values) // 2)
+        near = [Signal(signed(width), name=f"near_{feature}_{pair}") for pair in pairs]
+        difference = [Signal(signed(width + 1), name=f"difference_{feature}_{pair}") for pair in pairs]
+        for pair in pairs:
+            m.d.sync += near[pair].eq(values[2 * pair])
+            m.d.sync += difference[pair].eq(values[2 * pair + 1] - values[2 * pair])
+        return near, difference
+
+    def _lerp(
+        self, m: Module, name: str, near: list[Signal], difference: list[Signal], weight: Signal
+    ) -> tuple[list[Signal], list[Signal]]:
+        """Near results and differences of pairs of results, two clocks later; of the last result there is only one."""
+        width = len(near[0])
+        wide = width + WEIGHT_FRACTION_BITS
+        products, starts = [], []
+        for number, (a, d) in enumerate(zip(near, difference, strict=True)):
+            product = Signal(signed(width + 1 + WEIGHT_FRACTION_BITS), name=f"{name}_product_{number}")
+            m.d.sync += product.eq(d * weight)
+            products.append(product)
+            # The near result keeps its own start, the far one its distance from it.
+            before = Signal(signed(width + number % 2), name=f"{name}_start_{number}")
+            m.d.sync += before.eq(a - near[number - 1] if number % 2 else a)
+            starts.append(before)
+        results, differences = [], []
+        for pair in range(-(-len(near) // 2)):
+            result = Signal(signed(wide), name=f"{name}_{pair}")
+            m.d.sync += result.eq((starts[2 * pair] << WEIGHT_FRACTION_BITS) + products[2 * pair])
+            results.append(result)
+            if len(near) > 1:
+                step = Signal(signed(wide + 1), name=f"{name}_difference_{pair}")
+                apart = products[2 * pair + 1] - products[2 * pair]
+                m.d.sync += step.eq((starts[2 * pair + 1] << WEIGHT_FRACTION_BITS) + apart)
+                differences.append(step)
+        return results, differences
 
     def _round(self, m: Module, feature: int, value: Signal, shift: Signal) -> None:
         point = self.config.interpolation_fraction_bits + MAX_LEVEL_SHIFT

@@ -14,6 +14,7 @@ from rtl.encoding.bank_select import BankSelect, BankSelectorLayout, bank_row_bi
 from rtl.encoding.corner_gather import CornerGather
 from rtl.encoding.corner_index import CornerIndex
 from rtl.encoding.feature_table import FeatureTable, table_word_bits
+from rtl.encoding.fraction_weight import FractionWeight
 from rtl.encoding.interpolate import Interpolate, output_shift_bits
 from rtl.encoding.level_registers import LevelRegisters
 from rtl.encoding.pos_fract import PosFract
@@ -134,12 +135,10 @@ class LevelEngine(wiring.Component):
                 "hashed": 1,
             }
         )
-        place_layout = data.StructLayout({"bank_bits": BankSelectorLayout(), "first_row": bank_row_bits(config)})
         m.submodules.hash_delay = hashing = DelayLine(hash_layout, config.pos_fract_latency)
-        m.submodules.place_delay = place = DelayLine(
-            place_layout, config.pos_fract_latency + config.corner_index_latency
-        )
-        for stage in (pos_fract, corner_index, bank_select, hashing, place):
+        to_place = config.pos_fract_latency + config.corner_index_latency
+        m.submodules.bank_bits_delay = bank_bits = DelayLine(BankSelectorLayout(), to_place)
+        for stage in (pos_fract, corner_index, bank_select, hashing, bank_bits):
             m.d.comb += stage.en.eq(advance)
         m.d.comb += [
             pos_fract.three_dims.eq(self.three_dims),
@@ -152,11 +151,9 @@ class LevelEngine(wiring.Component):
             corner_index.strides.eq(hashing.o.strides),
             corner_index.limit.eq(hashing.o.limit),
             corner_index.hashed.eq(hashing.o.hashed),
-            place.i.bank_bits.eq(registers.bank_bits),
-            place.i.first_row.eq(registers.first_row),
+            bank_bits.i.eq(registers.bank_bits),
             bank_select.index.eq(corner_index.index),
-            bank_select.bank_bits.eq(place.o.bank_bits),
-            bank_select.first_row.eq(place.o.first_row),
+            bank_select.bank_bits.eq(bank_bits.o),
         ]
         return pos_fract, bank_select
 
@@ -170,22 +167,26 @@ class LevelEngine(wiring.Component):
         m.submodules.table = table = FeatureTable(config)
         m.submodules.gather = gather = CornerGather(config)
         m.submodules.interpolate = interpolate = Interpolate(config)
+        m.submodules.fraction_weight = fraction_weight = FractionWeight(config)
 
         # What waits for the corners: before the arbiter in step with it, behind it clock by clock.
         to_arbiter = config.front_latency - 2
         in_arbiter = to_arbiter + 1
         to_corners = config.bank_arbiter_latency - 1 + config.feature_table_latency + config.corner_gather_latency
-        fraction = data.ArrayLayout(unsigned(WEIGHT_FRACTION_BITS), config.n_pos_dims)
+        weight = data.ArrayLayout(unsigned(WEIGHT_FRACTION_BITS), config.n_pos_dims)
         tag = data.StructLayout({"where": self._where, "shift": output_shift_bits()})
-        both = data.StructLayout({"fraction": fraction, "tag": tag})
+        both = data.StructLayout({"weight": weight, "tag": tag})
         finished = data.StructLayout({"where": self._where, "valid": 1})
         m.submodules.valid_delay = valid = DelayLine(unsigned(1), to_arbiter)
         m.submodules.tag_delay = tags = DelayLine(tag, in_arbiter)
-        m.submodules.fraction_delay = fractions = DelayLine(fraction, in_arbiter - config.pos_fract_latency)
+        to_weight = config.pos_fract_latency + config.fraction_weight_latency
+        m.submodules.weight_delay = weights = DelayLine(weight, in_arbiter - to_weight)
+        m.submodules.interpolation_delay = interpolation = DelayLine(unsigned(2), config.pos_fract_latency)
+        m.submodules.first_row_delay = first_row = DelayLine(unsigned(bank_row_bits(config)), to_arbiter)
         m.submodules.corner_delay = waiting = DelayLine(both, to_corners)
         m.submodules.served_delay = served = DelayLine(arbiter.served.shape(), config.feature_table_latency)
         m.submodules.finished_delay = done = DelayLine(finished, config.interpolate_latency)
-        for line in (valid, tags, fractions):
+        for line in (valid, tags, weights, interpolation, first_row, fraction_weight):
             m.d.comb += line.en.eq(advance)
         for line in (waiting, served, done):
             m.d.comb += line.en.eq(1)
@@ -195,11 +196,16 @@ class LevelEngine(wiring.Component):
             valid.i.eq(issued["valid"]),
             tags.i.where.eq(issued["where"]),
             tags.i.shift.eq(issued["registers"].shift),
-            fractions.i.eq(pos_fract.fraction),
+            interpolation.i.eq(issued["registers"].interpolation),
+            first_row.i.eq(issued["registers"].first_row),
+            fraction_weight.fraction.eq(pos_fract.fraction),
+            fraction_weight.interpolation.eq(interpolation.o),
+            weights.i.eq(fraction_weight.weight),
             arbiter.valid.eq(valid.o),
             arbiter.three_dims.eq(self.three_dims),
             arbiter.bank.eq(bank_select.bank),
             arbiter.row.eq(bank_select.row),
+            arbiter.first_row.eq(first_row.o),
             table.address.eq(arbiter.address),
             table.w_en.eq(self.table_en),
             table.w_bank.eq(self.table_bank),
@@ -208,10 +214,10 @@ class LevelEngine(wiring.Component):
             served.i.eq(arbiter.served),
             gather.served.eq(served.o),
             gather.word.eq(table.word),
-            waiting.i.fraction.eq(fractions.o),
+            waiting.i.weight.eq(weights.o),
             waiting.i.tag.eq(tags.o),
             interpolate.corner.eq(gather.corner),
-            interpolate.fraction.eq(waiting.o.fraction),
+            interpolate.weight.eq(waiting.o.weight),
             interpolate.shift.eq(waiting.o.tag.shift),
             done.i.where.eq(waiting.o.tag.where),
             done.i.valid.eq(gather.valid),
@@ -222,23 +228,21 @@ class LevelEngine(wiring.Component):
         """Put a point's slots together; the output FIFO."""
         config = self.config
         width = table_word_bits(config)
-        vector = [Signal(width, name=f"vector_{slot}") for slot in range(config.levels_per_engine)]
-        last = Signal()
-        complete = Signal()
+        # A point's last slot goes straight from the interpolation to the FIFO, beside the slots before it.
+        before = [Signal(width, name=f"before_{slot}") for slot in range(config.levels_per_engine)]
+        vector = [
+            Mux(where.slot == slot, features, Mux(where.slot > slot, word, 0)) for slot, word in enumerate(before)
+        ]
         m.submodules.output_fifo = output = fifo.SyncFIFO(
             width=self.features.payload.shape().size, depth=config.points_in_flight
         )
-        m.d.sync += complete.eq(valid & where.last_slot)
         with m.If(valid):
-            m.d.sync += last.eq(where.last)
-            for slot, word in enumerate(vector):
+            for slot, word in enumerate(before):
                 with m.If(where.slot == slot):
                     m.d.sync += word.eq(features)
-                with m.Elif(where.slot == 0):
-                    m.d.sync += word.eq(0)
         m.d.comb += [
-            output.w_en.eq(complete),
-            output.w_data.eq(Cat(*vector, last)),
+            output.w_en.eq(valid & where.last_slot),
+            output.w_data.eq(Cat(*vector, where.last)),
             self.features.valid.eq(output.r_rdy),
             self.features.payload.eq(output.r_data),
             output.r_en.eq(self.features.ready),

@@ -5,7 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.encoding_engine import EncodingEngineConfig
-from arch.encoding_image import FIRST_ROW_SHIFT, HASHED_SHIFT, LEVEL_ADDRESS_SHIFT, LevelRegister
+from arch.encoding_image import FIRST_ROW_SHIFT, HASHED_SHIFT, INTERPOLATION_SHIFT, LEVEL_ADDRESS_SHIFT, LevelRegister
 from arch.load import DATA_BITS
 from arch.number_format import LEVEL_SCALE
 from rtl.encoding.bank_select import BankSelectorLayout, bank_row_bits
@@ -27,6 +27,7 @@ class LevelLayoutRegisters(data.StructLayout):
                 "bank_bits": BankSelectorLayout(),
                 "first_row": bank_row_bits(config),
                 "shift": output_shift_bits(),
+                "interpolation": 2,
             }
         )
 
@@ -74,7 +75,7 @@ class LevelRegisters(wiring.Component):
             LevelRegister.SCALE: [(read.scale, 0)],
             LevelRegister.WRAP: [(read.limit, 0), (read.hashed, HASHED_SHIFT)],
             LevelRegister.PLACE: [(read.bank_bits.as_value(), 0), (read.first_row, FIRST_ROW_SHIFT)],
-            LevelRegister.SHIFT: [(read.shift, 0)],
+            LevelRegister.SHIFT: [(read.shift, 0), (read.interpolation, INTERPOLATION_SHIFT)],
         }
         for dim in range(1, self.config.n_pos_dims):
             fields[LevelRegister(LevelRegister.STRIDE_1 + dim - 1)] = [(read.strides[dim - 1], 0)]

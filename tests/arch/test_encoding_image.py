@@ -60,6 +60,29 @@ def test_table_words(seed):
             assert words[layout.engine << 24 | int(r) << 3 | int(b)] == (first & 255) | (second & 255) << 8
 
 
+@pytest.mark.parametrize(("interpolation", "code"), [("Linear", 0), ("Nearest", 1), ("Smoothstep", 2)])
+def test_interpolation_register(interpolation, code, seed):
+    grid = replace(GRID, interpolation=interpolation)
+    words = _words(encoding_image(grid, ENGINE, _tables(seed), SHIFTS), LoadTarget.LEVEL_REGISTER)
+    assert [words[level << 3 | LevelRegister.SHIFT] for level in range(4)] == [code << 8 | shift for shift in SHIFTS]
+
+
+def test_one_level_alone(seed):
+    """It becomes level 0 of the engine, from row 0 on, with its own shift and table."""
+    tables = _tables(seed)
+    whole, alone = encoding_image(GRID, ENGINE, tables, SHIFTS), encoding_image(GRID, ENGINE, tables, SHIFTS, only=2)
+    assert _words(alone, LoadTarget.ENCODING_CONTROL) == {0: 1, 1: 3}
+    given, taken = _words(whole, LoadTarget.LEVEL_REGISTER), _words(alone, LoadTarget.LEVEL_REGISTER)
+    assert set(taken) == set(LevelRegister)
+    for register in set(LevelRegister) - {LevelRegister.PLACE}:
+        assert taken[register] == given[2 << 3 | register]
+    (layout,) = level_layouts(GRID, ENGINE, only=2)
+    assert (layout.engine, layout.first_row, layout.level) == (0, 0, GRID.levels[2])
+    assert len(_words(alone, LoadTarget.TABLE)) == GRID.levels[2].entries
+    with pytest.raises(InputError, match=r"^level must be an integer from 0 to 3, not 4$"):
+        encoding_image(GRID, ENGINE, tables, SHIFTS, only=4)
+
+
 def test_widest_table_words(seed):
     grid = replace(GRID, n_features_per_level=8, n_levels=1)
     tables = _tables(seed, grid)
@@ -73,11 +96,6 @@ def test_widest_table_words(seed):
 @pytest.mark.parametrize(
     ("grid", "engine", "message"),
     [
-        (
-            replace(GRID, interpolation="Smoothstep"),
-            ENGINE,
-            "interpolation must be Linear on the encoding engine, not 'Smoothstep'",
-        ),
         (
             replace(GRID, grid_type="Tiled", base_resolution=4),
             replace(ENGINE, table_rows=1 << 16),

@@ -126,7 +126,8 @@ CASES = {
         [
             # dense 5^3 and 9^3, then two hashed levels of 2^10 rows
             GridConfig(n_pos_dims=3, n_levels=4, log2_hashmap_size=10, base_resolution=5, per_level_scale=1.8),
-            GridConfig(n_pos_dims=2, n_levels=3, log2_hashmap_size=9, base_resolution=11, per_level_scale=1.7),
+            GridConfig(n_pos_dims=2, n_levels=3, log2_hashmap_size=9, base_resolution=11, per_level_scale=1.7,
+                       interpolation="Nearest"),
             GridConfig(n_pos_dims=3, n_levels=1, log2_hashmap_size=12, base_resolution=2000),
             GridConfig(n_pos_dims=3, grid_type="Dense", n_levels=2, base_resolution=8, per_level_scale=1.405),
         ],
@@ -141,7 +142,7 @@ CASES = {
             # fewer levels than engines
             GridConfig(
                 n_pos_dims=2, n_levels=3, n_features_per_level=1, log2_hashmap_size=8, base_resolution=16,
-                per_level_scale=2.0,
+                per_level_scale=2.0, interpolation="Smoothstep",
             ),
         ],
     ),

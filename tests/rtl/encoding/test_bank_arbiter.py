@@ -21,7 +21,8 @@ def test_serves_every_corner_once(dims, grid_dims, gaps, seed):
     rng = np.random.default_rng(seed)
     config = EncodingEngineConfig(n_pos_dims=dims, table_rows=1 << 10)
     banks = _lookups(rng, config.n_corners).astype(int)
-    rows = rng.integers(0, config.bank_rows, banks.shape)
+    rows = rng.integers(0, config.bank_rows // 2, banks.shape)
+    first_rows = rng.integers(0, config.bank_rows // 2, len(banks))
     wanted = range(1 << grid_dims)
     clocks = conflict_clocks(banks[:, : 1 << grid_dims])
     arbiter = BankArbiter(config)
@@ -37,6 +38,7 @@ def test_serves_every_corner_once(dims, grid_dims, gaps, seed):
                 ctx.set(arbiter.valid, 1)
                 ctx.set(arbiter.bank, banks[len(taken)].tolist())
                 ctx.set(arbiter.row, rows[len(taken)].tolist())
+                ctx.set(arbiter.first_row, int(first_rows[len(taken)]))
             else:
                 ctx.set(arbiter.valid, 0)
             if ctx.get(arbiter.valid) and ctx.get(arbiter.advance):
@@ -58,7 +60,9 @@ def test_serves_every_corner_once(dims, grid_dims, gaps, seed):
     simulator.run()
 
     for number, corners in enumerate(served):
-        assert corners == {corner: (banks[number, corner], rows[number, corner]) for corner in wanted}
+        assert corners == {
+            corner: (banks[number, corner], rows[number, corner] + first_rows[number]) for corner in wanted
+        }
     # The last addresses come ``clocks - 1`` after the first; lookups follow one another without a gap.
     expected = np.array(taken) + config.bank_arbiter_latency + clocks - 1
     assert done == expected.tolist()

@@ -1,5 +1,7 @@
 """The whole engine in Amaranth's simulator against an independent scalar model; streams, latency, throughput."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from amaranth.hdl import Fragment
@@ -28,6 +30,10 @@ def encode(grid: GridConfig, tables: np.ndarray, shifts: list[int], point: list[
             for term in terms:
                 index = index ^ term & 0xFFFFFFFF if level.hashed else index + term
             corners.append(tables[level.offset + index % level.entries].tolist())
+        if grid.interpolation == "Nearest":
+            fraction = [0] * len(fraction)
+        elif grid.interpolation == "Smoothstep":
+            fraction = [min(255, round(Fraction(t * t * (768 - 2 * t), 1 << 16))) for t in fraction]
         for feature in range(grid.n_features_per_level):
             values = [corner[feature] for corner in corners]
             for t in fraction:
@@ -103,13 +109,32 @@ class Run:
 SMALL = EncodingEngineConfig(n_levels=3, table_rows=1024, level_parallel=2)
 GRIDS = {
     "3d": GridConfig(n_pos_dims=3, n_levels=3, log2_hashmap_size=8, base_resolution=4, per_level_scale=1.9),
+    "nearest": GridConfig(
+        n_pos_dims=3, n_levels=2, log2_hashmap_size=8, base_resolution=4, per_level_scale=1.9, interpolation="Nearest"
+    ),
+    "smoothstep": GridConfig(
+        n_pos_dims=3,
+        n_levels=3,
+        log2_hashmap_size=8,
+        base_resolution=4,
+        per_level_scale=1.9,
+        interpolation="Smoothstep",
+    ),
     "2d": GridConfig(n_pos_dims=2, n_levels=2, log2_hashmap_size=6, base_resolution=5, per_level_scale=2.1),
 }
 
 
 @pytest.mark.parametrize(
     ("name", "source", "sink"),
-    [("3d", 1.0, 1.0), ("3d", 0.4, 1.0), ("3d", 1.0, 0.2), ("3d", 0.5, 0.4), ("2d", 1.0, 1.0)],
+    [
+        ("3d", 1.0, 1.0),
+        ("3d", 0.4, 1.0),
+        ("3d", 1.0, 0.2),
+        ("3d", 0.5, 0.4),
+        ("2d", 1.0, 1.0),
+        ("nearest", 1.0, 1.0),
+        ("smoothstep", 0.6, 0.6),
+    ],
 )
 def test_golden(name, source, sink, seed):
     grid = GRIDS[name]

@@ -46,7 +46,7 @@ def test_golden(dims, arithmetic, n_features, run_pipeline, seed):
             "corner": [
                 sum((int(value) & (1 << bits) - 1) << f * bits for f, value in enumerate(row)) for row in values
             ],
-            "fraction": fraction,
+            "weight": fraction,
             "shift": shift,
         }
         for values, fraction, shift in cases
