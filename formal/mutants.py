@@ -1,0 +1,98 @@
+"""Seeded bugs: one change of the RTL's text each, and the proof that must notice it."""
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+
+__all__ = ["MUTANTS", "Mutant", "seed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """A bug.
+
+    Parameters
+    ----------
+    module : where it is put
+    right, wrong : the text there, found exactly once, and what it becomes
+    task : the proof of ``formal.prove`` that must fail
+    """
+
+    module: str
+    right: str
+    wrong: str
+    task: str
+
+
+MUTANTS = {
+    "met_before_the_loop": Mutant(
+        module="rtl.scheduler.descriptor_table",
+        right="| before & ~newer\n",
+        wrong="| before\n",
+        task="dependence",
+    ),
+    "issue_forgotten": Mutant(
+        module="rtl.scheduler.descriptor_table",
+        right="old.eq(old | taken)",
+        wrong="old.eq(old)",
+        task="once",
+    ),
+    "offer_withdrawn": Mutant(
+        module="rtl.scheduler.issue_slot",
+        right="offered.eq(self.issue.valid & ~self.issue.ready)",
+        wrong="offered.eq(0)",
+        task="slot",
+    ),
+    "two_grants_one_accounted": Mutant(
+        module="rtl.scheduler.credit_pools",
+        right="fits[unit] & ~fits[:unit].any()",
+        wrong="fits[unit]",
+        task="pools",
+    ),
+    "two_grants_in_the_unit": Mutant(
+        module="rtl.scheduler.credit_pools",
+        right="fits[unit] & ~fits[:unit].any()",
+        wrong="fits[unit]",
+        task="shares",
+    ),
+    "second_event_dropped": Mutant(
+        module="rtl.scheduler.event_arbiter",
+        right="waiting.eq(asking & (asking - 1)[: 2 * n_units])",
+        wrong="waiting.eq(0)",
+        task="events",
+    ),
+    "iteration_ends_early": Mutant(
+        module="rtl.scheduler.loop_control",
+        right="(of_old == self.last)",
+        wrong="(of_old + 1 >= self.last)",
+        task="completion",
+    ),
+    "credits_not_returned": Mutant(
+        module="rtl.scheduler.scheduler_unit",
+        right="pools.give_back.eq(completed)",
+        wrong="pools.give_back.eq(0)",
+        task="progress",
+    ),
+}
+
+
+def seed(name: str) -> None:
+    """Put a bug into this process: the module is executed from its changed text and takes the right one's place.
+
+    Raises
+    ------
+    KeyError
+        If there is no such mutant.
+    RuntimeError
+        If the text to change is not there exactly once, or the module has been imported already.
+    """
+    mutant = MUTANTS[name]
+    if mutant.module in sys.modules:
+        raise RuntimeError(f"Module {mutant.module} must be imported after the bug is seeded")
+    spec = importlib.util.find_spec(mutant.module)
+    text = spec.loader.get_source(mutant.module)
+    if text.count(mutant.right) != 1:
+        raise RuntimeError(f"Text {mutant.right!r} must occur once in {mutant.module}, not {text.count(mutant.right)}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[mutant.module] = module
+    exec(compile(text.replace(mutant.right, mutant.wrong), spec.origin, "exec"), module.__dict__)
