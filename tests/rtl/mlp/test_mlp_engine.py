@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from arch.checkpoint import QuantizedMlp
@@ -44,6 +45,7 @@ class Engine:
     def __init__(self, config: MlpEngineConfig) -> None:
         self.config = config
         self.dut = MlpEngine(config)
+        self.reset = Signal()
         self.clock = 0
         self.accepted: list[int] = []
         self.clocks: list[int] = []
@@ -70,7 +72,7 @@ class Engine:
         async def testbench(ctx) -> None:
             await bench(ctx, self)
 
-        simulator = Simulator(self.dut)
+        simulator = Simulator(ResetInserter(self.reset)(self.dut))
         simulator.add_clock(1e-8)
         simulator.add_process(count)
         simulator.add_testbench(sink, background=True)
@@ -249,3 +251,33 @@ def test_load_words_for_others_change_nothing_and_priming_takes_its_time(seed: i
     engine = Engine(config)
     engine.run(bench, max_cycles=3_000)
     np.testing.assert_array_equal(np.array(engine.values)[:, :3], mlp_integer(mlp, vectors, config.profile).numpy())
+
+
+@pytest.mark.parametrize("config", [SQUARE_8, FISSION_8], ids=["whole", "fission"])
+@pytest.mark.parametrize("after", [3, 60, 200])
+def test_reset_in_traffic(config: MlpEngineConfig, after: int, seed: int) -> None:
+    """A reset while vectors arrive, compute or leave: nothing of them comes out, and a new network runs as ever."""
+    rng = np.random.default_rng(seed)
+    old, new = network(rng, 8, 8, 1, 8), network(rng, 7, 5, 2, 3)
+    vectors = rng.integers(-128, 128, (config.nano_batch + 5, 7))
+
+    async def bench(ctx, engine: Engine) -> None:
+        await engine.load(ctx, old)
+        inputs = engine.dut.inputs
+        ctx.set(inputs.payload, {"values": [100] * config.max_width, "last": 0})
+        ctx.set(inputs.valid, 1)
+        for _ in range(after):
+            await ctx.tick()
+        ctx.set(inputs.valid, 0)
+        ctx.set(engine.reset, 1)
+        await ctx.tick()
+        ctx.set(engine.reset, 0)
+        assert (ctx.get(inputs.ready), ctx.get(engine.dut.outputs.valid)) == (0, 0)
+        engine.values.clear()
+        await engine.load(ctx, new)
+        await engine.send(ctx, vectors)
+        await engine.drained(ctx, len(vectors))
+
+    engine = Engine(config)
+    engine.run(bench, max_cycles=5_000)
+    np.testing.assert_array_equal(np.array(engine.values)[:, :3], mlp_integer(new, vectors, config.profile).numpy())
