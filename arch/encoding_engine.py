@@ -122,13 +122,13 @@ class EncodingEngineConfig:
 
     @property
     def pos_fract_latency(self) -> int:
-        """Clocks from coordinate and scale to cell and fraction: product, half cell."""
-        return 2
+        """Clocks from coordinate and scale to cell and fraction: partial products, product, half cell."""
+        return 3
 
     @property
     def corner_index_latency(self) -> int:
-        """Clocks from cell to corner indices: products, +1 corners, two sums, wrap."""
-        return 5
+        """Clocks from cell to corner indices: products, two sums, wrap."""
+        return 4
 
     @property
     def fraction_weight_latency(self) -> int:
@@ -205,6 +205,12 @@ class LevelLayout:
     bank_bits: tuple[int, int, int]
     first_row: int
     rows: int
+
+    @property
+    def tiled(self) -> bool:
+        """True if a dense level has fewer rows than vertices, so that its sums wrap more than once."""
+        level = self.level
+        return not level.hashed and level.strides[-1] * level.resolution > level.entries
 
     def place(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bank and row of each table index: the selector bits, and the index with those bits squeezed out."""

@@ -32,6 +32,7 @@ __all__ = [
     "INTERPOLATION_CODES",
     "INTERPOLATION_SHIFT",
     "LEVEL_ADDRESS_SHIFT",
+    "MASKED_SHIFT",
     "ControlRegister",
     "LevelRegister",
     "check_runnable",
@@ -47,6 +48,8 @@ ENGINE_ADDRESS_SHIFT = 24
 """Tables: bit of the address where the physical engine starts."""
 HASHED_SHIFT = 32
 """WRAP register: bit of the hashed flag."""
+MASKED_SHIFT = 33
+"""WRAP register: bit of the flag for dense sums that wrap by mask."""
 INTERPOLATION_SHIFT = 8
 """SHIFT register: bit where the interpolation starts."""
 INTERPOLATION_CODES = {"Linear": 0, "Nearest": 1, "Smoothstep": 2}
@@ -69,9 +72,9 @@ class LevelRegister(IntEnum):
 
     SCALE holds the level scale, 14 + 10 bits. STRIDE_1 and STRIDE_2 hold the factors of dimensions 1 and 2, low
     ``index_bits`` bits: powers of the resolution or hash primes. WRAP holds the entries of a dense level, or the mask
-    (entries - 1) of a hashed one with bit 32 set. PLACE holds the three bank-bit selectors, ascending, 4 bits each
-    from bit 0, and the first row from bit 16. SHIFT holds the output shift, 3 bits, and the interpolation's number of
-    ``INTERPOLATION_CODES`` from bit 8.
+    (entries - 1) of a hashed one with bit 32 set, or that of a tile smaller than its level with bit 33 set. PLACE
+    holds the three bank-bit selectors, ascending, 4 bits each from bit 0, and the first row from bit 16. SHIFT holds
+    the output shift, 3 bits, and the interpolation's number of ``INTERPOLATION_CODES`` from bit 8.
     """
 
     SCALE = 0
@@ -95,8 +98,9 @@ def check_runnable(
     Raises
     ------
     InputError
-        If the grid does not fit, or needs what the engine does not compute: a tile smaller than its level, a dense
-        level too fine for an index, a scale past its register, a table row past a load word.
+        If the grid does not fit, or needs what the engine does not compute: a tile smaller than its level and not of
+        a power of two of rows, a dense level too fine for an index, a scale past its register, a table row past a
+        load word.
     """
     row_bits = engine.n_features_per_level * engine.profile.value_bits
     if row_bits > DATA_BITS:
@@ -106,7 +110,8 @@ def check_runnable(
         )
     layouts = level_layouts(grid, engine, only=only)
     levels = [layout.level for layout in layouts]
-    for level in levels:
+    for layout in layouts:
+        level = layout.level
         if level.hashed:
             continue
         if not any(level.strides):
@@ -114,10 +119,11 @@ def check_runnable(
                 f"resolution of level {level.index} must be low enough for a dense index, not {level.resolution}; "
                 "lower per_level_scale or take a Hash grid"
             )
-        if level.entries < level.resolution**grid.n_pos_dims:
+        if layout.tiled and level.entries & level.entries - 1:
             raise InputError(
-                f"the tile of level {level.index} must be at least the level's {level.resolution**grid.n_pos_dims} "
-                f"vertices on the encoding engine, not {level.entries}; take a Dense grid"
+                f"the tile of level {level.index} must be a power of two or at least the level's "
+                f"{level.resolution**grid.n_pos_dims} vertices on the encoding engine, not {level.entries}; "
+                "take a base_resolution that is a power of two"
             )
     for level in levels:
         if float(level.scale) > LEVEL_SCALE.to_float(LEVEL_SCALE.maximum):
@@ -191,12 +197,19 @@ def _level_registers(number: int, layout: LevelLayout, engine: EncodingEngineCon
         LevelRegister.SCALE: level_scale_raw(level.scale),
         LevelRegister.STRIDE_1: strides[1] & index_mask,
         LevelRegister.STRIDE_2: strides[2] & index_mask,
-        LevelRegister.WRAP: (1 << HASHED_SHIFT | level.entries - 1) if level.hashed else level.entries,
+        LevelRegister.WRAP: _wrap(layout),
         LevelRegister.PLACE: place,
         LevelRegister.SHIFT: shift,
     }
     address = np.array(list(registers)) | number << LEVEL_ADDRESS_SHIFT
     return LoadImage.of(LoadTarget.LEVEL_REGISTER, address, np.array(list(registers.values()), dtype=np.int64))
+
+
+def _wrap(layout: LevelLayout) -> int:
+    entries = layout.level.entries
+    if layout.level.hashed:
+        return 1 << HASHED_SHIFT | entries - 1
+    return 1 << MASKED_SHIFT | entries - 1 if layout.tiled else entries
 
 
 def _table(layout: LevelLayout, engine: EncodingEngineConfig, tables_raw: np.ndarray) -> LoadImage:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,10 +18,10 @@ class CornerIndex(wiring.Component):
     One multiplier each for dimensions 1 and 2; the corners at +1 take adders only. Corner c lies at +1 in every
     dimension d whose bit of c is set.
 
-    Timing: latency ``config.corner_index_latency`` = 5 enabled clocks, initiation interval 1.
+    Timing: latency ``config.corner_index_latency`` = 4 enabled clocks, initiation interval 1.
 
     Numerics: docs/numerics.md, "Grid encoding" step 5, in the low ``config.index_bits`` bits. Dense sums wrap by one
-    conditional subtract (a sum must be below ``2 * limit``), hashes by mask.
+    conditional subtract (a sum must be below ``2 * limit``), hashes and tiles by mask.
 
     Parameters
     ----------
@@ -32,8 +32,9 @@ class CornerIndex(wiring.Component):
     en : In(1), the pipeline moves
     cell : In(n_pos_dims x 15 bits)
     strides : In((n_pos_dims - 1) x index_bits), of dimensions 1 and 2; that of dimension 0 is 1
-    limit : In(index_bits), entries of a dense level, mask of a hashed one
+    limit : In(index_bits), entries of a dense level, mask of a hashed or tiled one
     hashed : In(1)
+    masked : In(1), a dense sum wraps by mask, too
     index : Out(n_corners x (index_bits - 1))
 
     Notes
@@ -51,6 +52,7 @@ class CornerIndex(wiring.Component):
                 "strides": In(data.ArrayLayout(unsigned(bits), config.n_pos_dims - 1)),
                 "limit": In(bits),
                 "hashed": In(1),
+                "masked": In(1),
                 "index": Out(data.ArrayLayout(unsigned(bits - 1), config.n_corners)),
             }
         )
@@ -60,42 +62,40 @@ class CornerIndex(wiring.Component):
         dims, bits = self.config.n_pos_dims, self.config.index_bits
 
         # The level's wrap rule travels with its lookup.
-        wrap = [Signal(bits + 1, name=f"wrap_{stage}") for stage in range(self.config.corner_index_latency - 1)]
+        wrap = [Signal(bits + 2, name=f"wrap_{stage}") for stage in range(self.config.corner_index_latency - 1)]
         hashed = [stage[bits] for stage in wrap]
-        limit = wrap[-1][:bits]
+        limit, masked = wrap[-1][:bits], wrap[-1][bits + 1]
 
         product = [Signal(max(bits, CELL_BITS), name=f"product_{dim}") for dim in range(dims)]
-        stride = [Signal(bits, name=f"stride_{dim}") for dim in range(dims)]
-        # term[d][b]: what dimension d adds to corners whose bit d is b
-        term = [[Signal(bits, name=f"term_{dim}_{side}") for side in range(2)] for dim in range(dims)]
+        # step[b]: what dimensions 1 and 2 add to a dense sum for the corners whose upper bits are b
+        step = [Signal(bits, name=f"step_{upper}") for upper in range(1 << dims - 1)]
         first = [Signal(bits, name=f"first_{side}") for side in range(2)]
-        outer = [Signal(bits, name=f"outer_{corner}") for corner in range(1 << dims - 1)]
+        outer = [Signal(bits, name=f"outer_{upper}") for upper in range(1 << dims - 1)]
         total = [Signal(bits, name=f"total_{corner}") for corner in range(1 << dims)]
 
-        m.d.comb += stride[0].eq(1)
         with m.If(self.en):
             m.d.sync += wrap[0][:bits].eq(self.limit)
-            m.d.sync += wrap[0][bits].eq(self.hashed)
+            m.d.sync += [wrap[0][bits].eq(self.hashed), wrap[0][bits + 1].eq(self.hashed | self.masked)]
             m.d.sync += [later.eq(earlier) for earlier, later in pairwise(wrap)]
             m.d.sync += product[0].eq(self.cell[0])
             for dim in range(1, dims):
                 m.d.sync += product[dim].eq(self.cell[dim] * self.strides[dim - 1])
-                m.d.sync += stride[dim].eq(self.strides[dim - 1])
-            for dim in range(dims):
-                m.d.sync += [term[dim][0].eq(product[dim]), term[dim][1].eq(product[dim] + stride[dim])]
-            m.d.sync += [first[side].eq(term[0][side]) for side in range(2)]
-            for corner, value in enumerate(outer):
+            for upper, value in enumerate(step):
+                strides = [self.strides[dim] for dim in range(dims - 1) if upper >> dim & 1]
+                m.d.sync += value.eq(sum(strides, start=Const(0)))
+            m.d.sync += [first[side].eq(product[0] + side) for side in range(2)]
+            for upper, value in enumerate(outer):
                 if dims == 2:
-                    m.d.sync += value.eq(term[1][corner])
+                    m.d.sync += value.eq(product[1] + step[upper])
                 else:
-                    low, high = term[1][corner & 1], term[2][corner >> 1]
-                    m.d.sync += value.eq(Mux(hashed[1], low ^ high, low + high))
+                    hashes = (product[1] + step[upper & 1]) ^ (product[2] + step[upper & 2])
+                    m.d.sync += value.eq(Mux(hashed[0], hashes, product[1] + product[2] + step[upper]))
             for corner, value in enumerate(total):
                 low, high = first[corner & 1], outer[corner >> 1]
-                m.d.sync += value.eq(Mux(hashed[2], low ^ high, low + high))
+                m.d.sync += value.eq(Mux(hashed[1], low ^ high, low + high))
             for corner, value in enumerate(total):
                 excess = Signal(bits + 1, name=f"excess_{corner}")
                 m.d.comb += excess.eq(value - limit)
                 dense = Mux(excess[bits], value, excess)
-                m.d.sync += self.index[corner].eq(Mux(hashed[3], value & limit, dense))
+                m.d.sync += self.index[corner].eq(Mux(masked, value & limit, dense))
         return m

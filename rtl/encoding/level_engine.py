@@ -133,6 +133,7 @@ class LevelEngine(wiring.Component):
                 "strides": data.ArrayLayout(unsigned(config.index_bits), config.n_pos_dims - 1),
                 "limit": config.index_bits,
                 "hashed": 1,
+                "masked": 1,
             }
         )
         m.submodules.hash_delay = hashing = DelayLine(hash_layout, config.pos_fract_latency)
@@ -147,10 +148,12 @@ class LevelEngine(wiring.Component):
             hashing.i.strides.eq(registers.strides),
             hashing.i.limit.eq(registers.limit),
             hashing.i.hashed.eq(registers.hashed),
+            hashing.i.masked.eq(registers.masked),
             corner_index.cell.eq(pos_fract.cell),
             corner_index.strides.eq(hashing.o.strides),
             corner_index.limit.eq(hashing.o.limit),
             corner_index.hashed.eq(hashing.o.hashed),
+            corner_index.masked.eq(hashing.o.masked),
             bank_bits.i.eq(registers.bank_bits),
             bank_select.index.eq(corner_index.index),
             bank_select.bank_bits.eq(bank_bits.o),

@@ -5,7 +5,14 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.encoding_engine import EncodingEngineConfig
-from arch.encoding_image import FIRST_ROW_SHIFT, HASHED_SHIFT, INTERPOLATION_SHIFT, LEVEL_ADDRESS_SHIFT, LevelRegister
+from arch.encoding_image import (
+    FIRST_ROW_SHIFT,
+    HASHED_SHIFT,
+    INTERPOLATION_SHIFT,
+    LEVEL_ADDRESS_SHIFT,
+    MASKED_SHIFT,
+    LevelRegister,
+)
 from arch.load import DATA_BITS
 from arch.number_format import LEVEL_SCALE
 from rtl.encoding.bank_select import BankSelectorLayout, bank_row_bits
@@ -24,6 +31,7 @@ class LevelLayoutRegisters(data.StructLayout):
                 "strides": data.ArrayLayout(unsigned(config.index_bits), config.n_pos_dims - 1),
                 "limit": config.index_bits,
                 "hashed": 1,
+                "masked": 1,
                 "bank_bits": BankSelectorLayout(),
                 "first_row": bank_row_bits(config),
                 "shift": output_shift_bits(),
@@ -73,7 +81,7 @@ class LevelRegisters(wiring.Component):
         read = self.registers
         fields = {
             LevelRegister.SCALE: [(read.scale, 0)],
-            LevelRegister.WRAP: [(read.limit, 0), (read.hashed, HASHED_SHIFT)],
+            LevelRegister.WRAP: [(read.limit, 0), (read.hashed, HASHED_SHIFT), (read.masked, MASKED_SHIFT)],
             LevelRegister.PLACE: [(read.bank_bits.as_value(), 0), (read.first_row, FIRST_ROW_SHIFT)],
             LevelRegister.SHIFT: [(read.shift, 0), (read.interpolation, INTERPOLATION_SHIFT)],
         }

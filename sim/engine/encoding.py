@@ -81,12 +81,12 @@ class EncodingClock:
         self.grid = grid
         self.engine = engine
         self._latencies = np.array([engine.front_latency, engine.back_latency], dtype=np.int64)
-        self._levels = np.zeros((len(layouts), 9), dtype=np.uint64)
+        self._levels = np.zeros((len(layouts), 10), dtype=np.uint64)
         for row, layout in zip(self._levels, layouts, strict=True):
             level = layout.level
             strides = (*level.strides, 0)[:3]
             scale = level_scale_raw(level.scale)
-            row[:] = (scale, *strides[1:], level.entries, level.hashed, *layout.bank_bits, layout.engine)
+            row[:] = (scale, *strides[1:], level.entries, level.hashed, *layout.bank_bits, layout.engine, layout.tiled)
         parallel = engine.level_parallel
         never = -(1 << 60)
         self._accepted = np.array([never], dtype=np.int64)
@@ -198,6 +198,9 @@ def _lookup_clocks(points, number, levels, level):
             if upper & 2:
                 index += levels[level, 2]
             following = index + one
+            if levels[level, 9] != zero:
+                index &= entries - one
+                following &= entries - one
             if index >= entries:
                 index -= entries
             if following >= entries:

@@ -67,6 +67,14 @@ def test_interpolation_register(interpolation, code, seed):
     assert [words[level << 3 | LevelRegister.SHIFT] for level in range(4)] == [code << 8 | shift for shift in SHIFTS]
 
 
+def test_tiles_of_a_power_of_two_wrap_by_mask(seed):
+    grid = replace(GRID, grid_type="Tiled", base_resolution=4)
+    layouts = level_layouts(grid, ENGINE)
+    assert [layout.tiled for layout in layouts] == [False, True, True, True]
+    words = _words(encoding_image(grid, ENGINE, _tables(seed, grid), SHIFTS), LoadTarget.LEVEL_REGISTER)
+    assert [words[level << 3 | LevelRegister.WRAP] for level in range(4)] == [64] + [1 << 33 | 63] * 3
+
+
 def test_one_level_alone(seed):
     """It becomes level 0 of the engine, from row 0 on, with its own shift and table."""
     tables = _tables(seed)
@@ -97,11 +105,11 @@ def test_widest_table_words(seed):
     ("grid", "engine", "message"),
     [
         (
-            replace(GRID, grid_type="Tiled", base_resolution=4),
-            replace(ENGINE, table_rows=1 << 16),
+            replace(GRID, grid_type="Tiled"),
+            ENGINE,
             (
-                "the tile of level 1 must be at least the level's 512 vertices on the encoding engine, not 64; "
-                "take a Dense grid"
+                "the tile of level 1 must be a power of two or at least the level's 729 vertices on the encoding "
+                "engine, not 125; take a base_resolution that is a power of two"
             ),
         ),
         (
@@ -115,11 +123,11 @@ def test_widest_table_words(seed):
             "scale of level 1 must be below 16384, not 24575; lower per_level_scale or n_levels",
         ),
         (
-            replace(GRID, grid_type="Tiled", base_resolution=8, per_level_scale=8.0, n_levels=4),
+            replace(GRID, grid_type="Tiled", base_resolution=12, per_level_scale=8.0, n_levels=4),
             replace(ENGINE, table_rows=1 << 24),
             (
-                "the tile of level 1 must be at least the level's 262144 vertices on the encoding engine, not 512; "
-                "take a Dense grid"
+                "the tile of level 1 must be a power of two or at least the level's 884736 vertices on the encoding "
+                "engine, not 1728; take a base_resolution that is a power of two"
             ),
         ),
         (

@@ -60,6 +60,13 @@ def test_held_clocks_are_the_conflicts(parallel, seed):
     assert busiest + engine.latency <= timing.cycles <= busiest + engine.latency + 32
 
 
+def test_tiles_smaller_than_their_level(seed):
+    grid = replace(GRID, grid_type="Tiled", base_resolution=8)
+    points = _points(seed, 2000)
+    held = (_clocks(grid, ENGINE, points) - 1).sum()
+    assert encoding_cycles(grid, ENGINE, points).held.sum() == held
+
+
 def test_2d_grid_on_a_3d_build_reads_four_corners(seed):
     grid = GridConfig(n_pos_dims=2, n_levels=4, log2_hashmap_size=8, base_resolution=9, per_level_scale=1.7)
     points = _points(seed, 2000, 2)

@@ -130,6 +130,8 @@ CASES = {
                        interpolation="Nearest"),
             GridConfig(n_pos_dims=3, n_levels=1, log2_hashmap_size=12, base_resolution=2000),
             GridConfig(n_pos_dims=3, grid_type="Dense", n_levels=2, base_resolution=8, per_level_scale=1.405),
+            # tiles of 8^3 rows under levels of 8^3 to 63^3 vertices
+            GridConfig(n_pos_dims=3, grid_type="Tiled", n_levels=4, base_resolution=8, interpolation="Smoothstep"),
         ],
     ),
     "parallel": (

@@ -41,7 +41,18 @@ def test_golden(dims, stalls, run_pipeline, seed):
             cell = rng.integers(0, resolution, dims).tolist() if number % 3 else [resolution - 1] * dims
             strides = [resolution**dim for dim in range(1, dims)]
             limit = -(-(resolution**dims) // 8) * 8
-        expected.append(golden(cell, strides, limit, hashed))
-        inputs.append({"cell": cell, "strides": [s & mask for s in strides], "limit": limit, "hashed": int(hashed)})
+        masked = not hashed and number % 4 == 0
+        if masked:
+            limit = (1 << int(rng.integers(3, 9))) - 1
+        expected.append(golden(cell, strides, limit + masked, hashed))
+        inputs.append(
+            {
+                "cell": cell,
+                "strides": [s & mask for s in strides],
+                "limit": limit,
+                "hashed": int(hashed),
+                "masked": int(masked),
+            }
+        )
     results = run_pipeline(CornerIndex(config), inputs, ["index"], config.corner_index_latency, stalls=stalls)
     assert [list(found["index"]) for found in results] == expected
