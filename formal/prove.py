@@ -60,7 +60,7 @@ TASKS = {
     "dependence": Task(harness=_unit("dependence", n_nanos=2, max_count=2), depth=13),
     "once": Task(harness=_unit("once", n_nanos=2, max_count=2), depth=13),
     "shares": Task(harness=_unit("shares", n_nanos=2, max_count=2), depth=13),
-    "completion": Task(harness=_unit("completion", n_nanos=2, max_count=2), depth=13),
+    "completion": Task(harness=_unit("completion", n_nanos=2, max_count=2), depth=16),
     "progress": Task(harness=_unit("progress", n_nanos=2, max_count=2), depth=18),
     "pools": Task(harness=_block("PoolsProperties"), depth=4, induction=True),
     "events": Task(harness=_block("EventsProperties"), depth=4, induction=True),
