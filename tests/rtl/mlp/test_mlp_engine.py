@@ -281,3 +281,37 @@ def test_reset_in_traffic(config: MlpEngineConfig, after: int, seed: int) -> Non
     engine = Engine(config)
     engine.run(bench, max_cycles=5_000)
     np.testing.assert_array_equal(np.array(engine.values)[:, :3], mlp_integer(new, vectors, config.profile).numpy())
+
+
+def test_a_waiting_load_word_changes_nothing_until_the_engine_is_empty(seed: int) -> None:
+    """A layer register is offered in every clock from the first vector on: it is refused while a vector is inside."""
+    rng = np.random.default_rng(seed)
+    mlp = network(rng, 7, 10, 2, 3)
+    vectors = rng.integers(-128, 128, (SQUARE_4.nano_batch + 2, 7))
+    early = []
+
+    async def bench(ctx, engine: Engine) -> None:
+        await engine.load(ctx, mlp)
+        load, inputs = engine.dut.load, engine.dut.inputs
+        await engine.send(ctx, vectors[:1])
+        ctx.set(load.payload, {"target": int(LoadTarget.LAYER_REGISTER), "address": 0, "data": 0})
+        ctx.set(load.valid, 1)
+        for number, vector in enumerate(vectors[1:].tolist(), start=1):
+            ctx.set(inputs.payload, {"values": [*vector, *[0] * 5], "last": number == len(vectors) - 1})
+            ctx.set(inputs.valid, 1)
+            taken = False
+            while not taken:
+                taken = ctx.get(inputs.ready)
+                if ctx.get(load.ready):
+                    early.append(engine.clock)
+                await ctx.tick()
+            ctx.set(inputs.valid, 0)
+        while len(engine.values) < len(vectors):
+            if ctx.get(load.ready):
+                early.append(engine.clock)
+            await ctx.tick()
+
+    engine = Engine(SQUARE_4)
+    engine.run(bench, max_cycles=3_000)
+    assert early == []
+    np.testing.assert_array_equal(np.array(engine.values)[:, :3], mlp_integer(mlp, vectors, SQUARE_4.profile).numpy())
