@@ -6,31 +6,10 @@ are microseconds.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
-__all__ = ["TimelineEntry", "perfetto_trace"]
+from sim.machine.timeline import TimelineEntry
 
-
-class TimelineEntry(Protocol):
-    """What is needed of a nano-operation that ran.
-
-    Members
-    -------
-    nano_operation, operation, unit : names
-    layer : iteration of the loop body
-    start_us, end_us : when it held its unit, in microseconds
-    shares : credits held meanwhile, by pool
-    waited_for : what let it go last
-    """
-
-    nano_operation: str
-    operation: str
-    unit: str
-    layer: int
-    start_us: float
-    end_us: float
-    shares: Mapping[str, int]
-    waited_for: str
+__all__ = ["perfetto_trace"]
 
 
 def perfetto_trace(timelines: Mapping[str, Sequence[TimelineEntry]]) -> str:

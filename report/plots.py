@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from report.perfetto import TimelineEntry
+from sim.machine.timeline import TimelineEntry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -44,7 +44,7 @@ class StreamPort:
 class Model:
     """A built model: the shared library and the top module's streams, in the order the library numbers them."""
 
-    library: Path
+    shared_object: Path
     sources: tuple[StreamPort, ...]
     sinks: tuple[StreamPort, ...]
 
@@ -72,7 +72,7 @@ def build_model(component: wiring.Component, name: str, *, waves: bool = False) 
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not library.exists():
                 _compile(verilog, name, library, flags=flags, sources=sources, sinks=sinks)
-    return Model(library=library, sources=sources, sinks=sinks)
+    return Model(shared_object=library, sources=sources, sinks=sinks)
 
 
 def _streams(component: wiring.Component) -> tuple[tuple[StreamPort, ...], tuple[StreamPort, ...]]:

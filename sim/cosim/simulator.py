@@ -72,7 +72,7 @@ class RtlSimulator:
             if waves.is_dir():
                 raise InputError(f"waves must be a file to write, not the directory {str(waves)!r}")
         self._model = build_model(component, name, waves=waves is not None)
-        self._library = ctypes.CDLL(str(self._model.library))
+        self._library = ctypes.CDLL(str(self._model.shared_object))
         self._library.ngpc_open.restype = ctypes.c_void_p
         self._library.ngpc_run.restype = ctypes.c_uint64
         self._handle = ctypes.c_void_p(self._library.ngpc_open(str(waves or "").encode()))
