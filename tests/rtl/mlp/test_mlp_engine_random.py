@@ -34,8 +34,8 @@ def quantized(config: MlpConfig, rng: np.random.Generator, scale: float = 1.0) -
     )
 
 
-def draw(rng: np.random.Generator) -> list[QuantizedMlp]:
-    """One network of 1 to 8 layers, or two of 5 layers at most whose second one has side inputs."""
+def draw(rng: np.random.Generator, engine: MlpEngineConfig) -> list[QuantizedMlp]:
+    """One network of 1 to 8 layers, or two of 5 at most whose second one has side inputs; what ``engine`` holds."""
     activations = ("None", "ReLU")
 
     def network(n_in: int, n_out: int, n_hidden: int) -> QuantizedMlp:
@@ -56,9 +56,10 @@ def draw(rng: np.random.Generator) -> list[QuantizedMlp]:
             n_in, middle, n_out = (int(rng.integers(1, high + 1)) for high in (16, 8, 24))
             networks = [
                 network(n_in, middle, int(rng.integers(0, 3))),
-                network(middle + WHOLE.side_inputs, n_out, int(rng.integers(0, 3))),
+                network(middle + engine.side_inputs, n_out, int(rng.integers(0, 3))),
             ]
-        if plan_mlp([each.config for each in networks], replace(WHOLE, weight_tiles=4096)).tiles <= 128:
+        roomy = replace(engine, weight_tiles=4096)
+        if plan_mlp([each.config for each in networks], roomy).tiles <= engine.weight_tiles:
             return networks
 
 
@@ -105,7 +106,7 @@ def test_random_networks(config: MlpEngineConfig, count: int, seed: int) -> None
     rng = np.random.default_rng(seed)
     with RtlSimulator(MlpEngine(config), "mlp_engine", seed=seed) as simulator:
         for number in range(count):
-            networks = draw(rng)
+            networks = draw(rng, config)
             vectors = rng.integers(-128, 128, (int(rng.integers(1, 3 * config.nano_batch)), config.max_width))
             run(simulator, networks, vectors, config)
             if number % 2:
