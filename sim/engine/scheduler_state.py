@@ -1,4 +1,4 @@
-"""The registers of the scheduler unit and what one clock does to them (docs/engines/scheduler.md, "Clock by clock").
+"""The registers of the scheduler unit and what one clock does to them (docs/engines/scheduler, "Clock by clock").
 
 Sets of descriptors are integers, one bit a descriptor, so that a clock costs a few dozen integer operations whatever
 the size of the program.
