@@ -1,13 +1,15 @@
 """Entry point of the ``ngpc`` command.
 
 A command is a function in its own file ``cli/<command>.py``, named in ``COMMANDS`` below; its docstring is its help.
-Exit codes: 0 done, 1 a comparison failed, 2 the input is wrong (one sentence on stderr says what to change).
+Exit codes: 0 done, 1 a comparison failed, 2 the input is wrong (one sentence on stderr says what to change), 130
+interrupted, 141 whoever read stdout went away (``ngpc frame | head``).
 """
 
 import os
 import sys
 
 import typer
+from typer.exceptions import TyperException
 
 from arch.errors import InputError
 from cli.doctor import doctor
@@ -45,12 +47,14 @@ def main(arguments: list[str] | None = None) -> None:
         if sys.stdout is None:
             raise InputError("stdout must be open, not closed; send it to a file or to /dev/null")
         try:
-            app(args=arguments, prog_name="ngpc")
+            code = app(args=arguments, prog_name="ngpc", standalone_mode=False)
         finally:
             sys.stdout.flush()
     except InputError as error:
         print(f"ngpc: {error}", file=sys.stderr)
-        sys.exit(2)
+        code = 2
+    except TyperException as error:
+        code = _explain(error)
     except OSError as error:
         # What the system refuses is the user's to mend: a full disk, a directory that may not be written.
         where = "stdout" if error.filename is None else repr(str(error.filename))
@@ -59,7 +63,20 @@ def main(arguments: list[str] | None = None) -> None:
         if error.filename is None and sys.stdout is sys.__stdout__:
             # what a full disk refused now it would refuse again, with a traceback, when the interpreter ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(2)
+        code = 2
+    sys.exit(code or 0)
+
+
+def _explain(error: TyperException) -> int:
+    """Say in one sentence what is wrong with the command line; the help itself if there was nothing on it."""
+    message = error.format_message().removesuffix(".")
+    context = getattr(error, "ctx", None)
+    where = "ngpc" if context is None else context.command_path
+    if "\n" in message:
+        print(message, file=sys.stderr)
+    else:
+        print(f"ngpc: {message}; see '{where} --help'", file=sys.stderr)
+    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """How every command speaks: results on stdout (a table, or JSON with ``--json``), everything else on stderr."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +21,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 def print_json(result: dict[str, Any]) -> None:
     """Print one JSON object; a value JSON cannot hold (NaN, infinity) is a defect and raises ValueError."""
-    json.dump(result, sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
+    with _reader():
+        json.dump(result, sys.stdout, indent=2, allow_nan=False)
+        sys.stdout.write("\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> None:
@@ -37,7 +40,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     console = Console()
     if not console.is_terminal:
         console = Console(width=240)
-    console.print(table)
+    # rich itself would end with its own exit code when the reader has gone away
+    with console.capture() as text:
+        console.print(table)
+    with _reader():
+        sys.stdout.write(text.get())
 
 
 def note(text: str) -> None:
@@ -56,6 +63,18 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _reader() -> Iterator[None]:
+    """End quietly, as ``cat`` does, when whoever reads stdout has gone away."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # what is still in the buffer would raise again, with a traceback, when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _cell(value: Any) -> str:
