@@ -10,7 +10,22 @@ from pathlib import Path
 
 from arch.errors import InputError
 
-__all__ = ["make_directory", "write_whole"]
+__all__ = ["check_directory", "make_directory", "write_whole"]
+
+
+def check_directory(path: Path) -> Path:
+    """See that ``path`` is a directory one may write to, or can become one; nothing is made. Raises InputError if not.
+
+    For a long run that would otherwise find out at its end.
+    """
+    path = Path(path)
+    there = path.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        cause = "Permission denied" if there.is_dir() else "Not a directory"
+        raise InputError(f"the output directory must be writable, not {str(path)!r} ({cause})")
+    return path
 
 
 def make_directory(path: Path) -> Path:

@@ -13,6 +13,7 @@ from arch.errors import InputError, check_one_of
 from arch.nfp import NfpConfig
 from arch.presets import NFPS, preset
 from arch.trained import PHOTOGRAPH_SIZE, TRAINED, load_trained
+from arch.whole_file import check_directory
 from cli.output import JsonOption, note, print_json, print_table, progress
 from report.picture import distance_colours, psnr_db, write_png
 
@@ -82,6 +83,7 @@ def render(
 
     Exit code 1 if a value differs or the cycle model misses the RTL's clocks.
     """
+    check_directory(out)
     with progress(f"rendering {app}") as update:
         rendering = render_app(
             app, preset("processor", NFPS, processor), size=size, checkpoint=checkpoint, waves=waves, update=update

@@ -6,7 +6,7 @@ import pytest
 
 from arch import whole_file
 from arch.errors import InputError
-from arch.whole_file import make_directory, write_whole
+from arch.whole_file import check_directory, make_directory, write_whole
 
 
 def test_text_and_bytes_are_written_into_new_directories(tmp_path):
@@ -43,3 +43,12 @@ def test_files_get_the_permissions_of_any_new_file(tmp_path):
     (tmp_path / "plain").touch()
     written = write_whole(tmp_path / "written", "x")
     assert written.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_directory_is_checked_without_being_made(tmp_path):
+    assert check_directory(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert not (tmp_path / "a").exists()
+    blocked = write_whole(tmp_path / "file", "x") / "below"
+    with pytest.raises(InputError) as refused:
+        check_directory(blocked)
+    assert str(refused.value) == f"the output directory must be writable, not {str(blocked)!r} (Not a directory)"

@@ -85,3 +85,13 @@ def test_wrong_input_is_one_sentence(
     out = tmp_path / "out"
     assert _run(capsys, *arguments, "--out", str(out)) == (2, "", f"ngpc: {sentence}\n")
     assert not out.exists()
+
+
+def test_a_file_where_the_pictures_go_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.render.render_app", None)
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "below"
+    sentence = f"the output directory must be writable, not {str(out)!r} (Not a directory)"
+    assert _run(capsys, "--out", str(out)) == (2, "", f"ngpc: {sentence}\n")
