@@ -18,14 +18,21 @@ from arch.errors import InputError, check_one_of
 from arch.language_model import LanguageModelConfig
 from arch.presets import preset
 from arch.program import NanoOperation, Pool, Predecessor, Program, chunk_mask
+from arch.requests import RequestLengths
 
 __all__ = [
     "MARKS", "Calibration", "Figure", "figures", "load_calibration", "load_gpu", "load_model", "load_node",
-    "load_program", "preset_names",
+    "load_program", "load_requests", "preset_names",
 ]  # fmt: skip
 
 MARKS = ("READ", "DERIVED", "RECALLED", "ASSUMED")
-_FOLDERS = {"device": "devices", "model": "models", "calibration": "calibration", "program": "programs"}
+_FOLDERS = {
+    "device": "devices",
+    "model": "models",
+    "calibration": "calibration",
+    "program": "programs",
+    "requests": "requests",
+}
 _NODE = re.compile(r"(\d+)x(\w+)")
 
 
@@ -72,7 +79,7 @@ class Calibration:
 
 @cache
 def preset_names(kind: str) -> tuple[str, ...]:
-    """Names of the presets of a kind (``device``, ``model``, ``calibration``, ``program``), in alphabetical order."""
+    """Names of the presets of a kind (``device``, ``model``, ``calibration`` ...), in alphabetical order."""
     folder = resources.files("workloads") / preset("workload", _FOLDERS, kind)
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
@@ -127,6 +134,11 @@ def load_node(name: str) -> NodeConfig:
 def load_model(name: str) -> LanguageModelConfig:
     """The language model preset ``name``."""
     return LanguageModelConfig(name=name, **{key: figure.value for key, figure in figures("model", name).items()})
+
+
+def load_requests(name: str) -> RequestLengths:
+    """The lengths preset ``name``: a published trace, or constant lengths such as ``512-1024``."""
+    return RequestLengths(name=name, **{key: figure.value for key, figure in figures("requests", name).items()})
 
 
 def load_calibration(name: str) -> Calibration:

@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from arch.errors import InputError
+from cli.cost import cost
 from cli.doctor import doctor
 from cli.frame import frame
 from cli.render import render
@@ -22,7 +23,7 @@ from cli.verilog import verilog
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (render, frame, tokens, verilog, report, doctor)
+COMMANDS = (render, frame, tokens, cost, verilog, report, doctor)
 """Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
 
 app = typer.Typer(

@@ -72,7 +72,10 @@ def test_a_calibration_gives_values_and_groups():
         (lambda: load_program("none"), "program preset must be one of llama2_70b_2048, "),
         (lambda: load_node("3xgpu"), "device must be one of a100_40gb, a100_80gb, "),
         (lambda: load_node("0xa100_80gb"), "n_gpus of a node must be an integer from 1 to 64, not 0"),
-        (lambda: preset_names("poem"), "workload preset must be one of device, model, calibration, program, not"),
+        (
+            lambda: preset_names("poem"),
+            "workload preset must be one of device, model, calibration, program, requests, not",
+        ),
         (
             lambda: load_calibration("a100_single")["speed"],
             "figure of calibration a100_single must be one it has, not 'speed'",
