@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from arch.encoding_engine import EncodingEngineConfig
+from arch.encoding_engine import EncodingEngineConfig, EngineCounter
 from arch.encoding_image import check_runnable, level_scale_raw
 from arch.errors import InputError
 from arch.grid import GridConfig
@@ -27,6 +27,9 @@ __all__ = ["EncodingClock", "EncodingTiming", "encoding_cycles"]
 _PENDING = 32
 """Ring of lookups with conflicts between issue and arbiter; holds more than ``front_latency`` of them."""
 _RING = _PENDING - 1
+_LOOKUPS, _POINT, _OUTPUT, _PEER = (
+    int(counter) for counter in (EngineCounter.LOOKUPS, EngineCounter.POINT, EngineCounter.OUTPUT, EngineCounter.PEER)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +41,16 @@ class EncodingTiming:
     accepted : (points,) int64, clock of each transfer on ``points``
     features : (points,) int64, clock of each transfer on ``features``
     held : (level_parallel,) int64, clocks each physical engine lost to bank conflicts
+    offered : (points,) int64, first clock in which each point's features are offered, wanted or not
+    counters : (level_parallel, counters) int64, what the engines' counters hold, by ``EngineCounter``, if they started
+        with the fresh engine and the run ends with these points; no load word ever waits, so LOAD is 0
     """
 
     accepted: np.ndarray
     features: np.ndarray
     held: np.ndarray
+    offered: np.ndarray
+    counters: np.ndarray
 
     @property
     def cycles(self) -> int:
@@ -97,6 +105,7 @@ class EncodingClock:
         self._front[:, 0] = never
         self._pending = np.zeros((parallel, _PENDING, 2), dtype=np.int64)
         self._count = np.zeros(1, dtype=np.int64)
+        self._counters = np.zeros((parallel, len(EngineCounter)), dtype=np.int64)
 
     def run(
         self, coordinates_raw: np.ndarray, *, offered: np.ndarray | None = None, wanted: np.ndarray | None = None
@@ -133,7 +142,7 @@ class EncodingClock:
             if clocks.shape != (points,):
                 raise InputError(f"shape of {name} must be {(points,)}, not {clocks.shape}")
         accepted = np.empty(points, dtype=np.int64)
-        features = np.empty(points, dtype=np.int64)
+        features, shown = np.empty((2, points), dtype=np.int64)
         held = self._front[:, 2].copy()
         _run(
             np.ascontiguousarray(coordinates_raw, dtype=np.uint64),
@@ -147,10 +156,27 @@ class EncodingClock:
             self._front,
             self._pending,
             self._count,
+            self._counters,
             accepted,
             features,
+            shown,
         )
-        return EncodingTiming(accepted=accepted, features=features, held=self._front[:, 2] - held)
+        return EncodingTiming(
+            accepted=accepted,
+            features=features,
+            held=self._front[:, 2] - held,
+            offered=shown,
+            counters=self._counted(),
+        )
+
+    def _counted(self) -> np.ndarray:
+        """The counters once the last features have left; until then engines wait for points that do not come."""
+        counters = self._counters.copy()
+        used = counters[:, EngineCounter.LOOKUPS] > 0
+        counters[:, EngineCounter.CONFLICT] = self._front[:, 2]
+        end = self._features[(self._count[0] - 1) % self.engine.points_in_flight]
+        counters[used, EngineCounter.POINT] += end - self._front[used, 0] - self._front[used, 2]
+        return counters
 
 
 @numba.njit(cache=True, inline="always")
@@ -215,10 +241,10 @@ def _lookup_clocks(points, number, levels, level):
 
 
 @numba.njit(cache=True)
-def _issue(front, pending, engine, ready, clocks, latency):  # noqa: PLR0917 - numba takes no keywords
-    """Issue a lookup of ``clocks`` arbiter clocks from clock ``ready`` on; its last clock there, and its own.
+def _next_move(front, pending, engine, ready):
+    """The first free move of an engine's front from clock ``ready`` on; moves before it go unused.
 
-    ``front`` holds the last move, the pauses before it, all pauses, and the ring of pauses to come. Move n of the
+    ``front`` holds the last move used, the pauses before it, all pauses, and the ring of pauses to come. Move n of the
     front happens in clock ``n + pauses before it``.
     """
     move, paused, head = front[engine, 0] + 1, front[engine, 1], front[engine, 3]
@@ -232,25 +258,55 @@ def _issue(front, pending, engine, ready, clocks, latency):  # noqa: PLR0917 - n
         if head != front[engine, 4] and pending[engine, head & _RING, 0] < wanted:
             wanted = pending[engine, head & _RING, 0]
         move = wanted
-    front[engine, 0], front[engine, 1], front[engine, 3] = move, paused, head
+    front[engine, 0], front[engine, 1], front[engine, 3] = move - 1, paused, head
+    return move
+
+
+@numba.njit(cache=True)
+def _issue(front, pending, engine, ready, clocks, latency):  # noqa: PLR0917 - numba takes no keywords
+    """Issue a lookup of ``clocks`` arbiter clocks from clock ``ready`` on; its last clock there, and its own."""
+    move = _next_move(front, pending, engine, ready)
+    front[engine, 0] = move
     if clocks > 1:
         pending[engine, front[engine, 4] & _RING, 0] = move + latency
         pending[engine, front[engine, 4] & _RING, 1] = clocks - 1
         front[engine, 4] += 1
         front[engine, 2] += clocks - 1
-    return move + latency + front[engine, 2], move + paused
+    return move + latency + front[engine, 2], move + front[engine, 1]
+
+
+@numba.njit(cache=True)
+def _idle(front, pending, counters, engine, offered, credit, accepted):  # noqa: PLR0917 - numba takes no keywords
+    """Count the moves that an engine leaves unused before it can issue a point accepted in clock ``accepted``.
+
+    The point is offered from ``offered`` and has a credit from ``credit`` on; then engines without room keep it out.
+    """
+    if front[engine, 0] + front[engine, 1] >= accepted:
+        return
+    if counters[engine, _LOOKUPS] == 0:
+        offered = accepted  # the run starts here
+        _next_move(front, pending, engine, accepted)
+    start = _next_move(front, pending, engine, 0)
+    there = _next_move(front, pending, engine, min(offered, accepted))
+    free = _next_move(front, pending, engine, min(max(offered, credit), accepted))
+    room = _next_move(front, pending, engine, accepted)
+    end = _next_move(front, pending, engine, accepted + 1)
+    counters[engine, _POINT] += there - start + end - room
+    counters[engine, _OUTPUT] += free - there
+    counters[engine, _PEER] += room - free
 
 
 @numba.njit(cache=True)
 def _run(  # noqa: PLR0917 - numba takes no keywords
     points, offered, wanted, levels, latencies, last_accepted, last_features, popped, front, pending, count,
-    accepted, features,
+    counters, accepted, features, shown,
 ):  # fmt: skip
     in_flight, fifo_depth, parallel = last_features.shape[0], popped.shape[1], popped.shape[0]
     n_levels = levels.shape[0]
     for number in range(points.shape[0]):
         index = count[0]
-        clock = max(offered[number], last_accepted[0] + 1, last_features[index % in_flight] + 1)
+        credit = last_features[index % in_flight] + 1
+        clock = max(offered[number], last_accepted[0] + 1, credit)
         used = min(parallel, n_levels)
         for engine in range(used):
             clock = max(clock, popped[engine, index % fifo_depth] + 1)
@@ -258,13 +314,16 @@ def _run(  # noqa: PLR0917 - numba takes no keywords
         for engine in range(used):
             done = np.int64(0)
             issued = clock
+            _idle(front, pending, counters, engine, offered[number], credit, clock)
             for level in range(engine, n_levels, parallel):
                 clocks = _lookup_clocks(points, number, levels, level)
                 done, issued = _issue(front, pending, engine, clock + 1, clocks, latencies[0])
+                counters[engine, _LOOKUPS] += 1
             popped[engine, index % fifo_depth] = issued
             finished = max(finished, done) if engine else done
         previous = last_features[(index - 1) % in_flight]
-        given = max(finished + latencies[1], previous + 1, wanted[number])
+        shown[number] = max(finished + latencies[1], previous + 1)
+        given = max(shown[number], wanted[number])
         last_accepted[0] = clock
         last_features[index % in_flight] = given
         accepted[number], features[number] = clock, given
