@@ -10,15 +10,31 @@ Two nano-operations depend on each other iff their operations do and their
 chunks meet (NanoFlow, section 4.1); that is what scope ``elementwise`` means.
 """
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from arch.errors import InputError, check_integer, check_one_of, check_positive
+from arch.errors import InputError, check_instance, check_integer, check_one_of, check_positive
 
 __all__ = ["MAX_CHUNKS", "MAX_PREDECESSORS", "NanoOperation", "Pool", "Predecessor", "Program", "chunk_mask"]
 
 MAX_CHUNKS = 64
 MAX_PREDECESSORS = 4
+
+
+def check_name(what: str, name: object) -> None:
+    """Refuse anything but printable text of 1 .. 64 characters: names stand in tables, files and traces."""
+    if not isinstance(name, str) or not 0 < len(name) <= 64 or not name.isprintable():
+        raise InputError(f"{what} must be 1 to 64 printable characters, not {reprlib.repr(name)}")
+
+
+def check_tuple(what: str, values: object, kind: type) -> None:
+    """Refuse anything but a tuple of ``kind``."""
+    if not isinstance(values, tuple):
+        raise InputError(f"{what} must be a tuple of {kind.__name__}, not {reprlib.repr(values)}")
+    for value in values:
+        if not isinstance(value, kind):
+            raise InputError(f"{what} must be a tuple of {kind.__name__}, not one with {reprlib.repr(value)}")
 
 
 def chunk_mask(first: int, stop: int) -> int:
@@ -46,6 +62,7 @@ class Predecessor:
     scope: str = "elementwise"
 
     def __post_init__(self) -> None:
+        check_name("operation of a predecessor", self.operation)
         check_one_of("layer_offset", self.layer_offset, (-1, 0, 1))
         check_one_of("event", self.event, ("start", "done"))
         check_one_of("scope", self.scope, ("elementwise", "all"))
@@ -59,6 +76,7 @@ class Pool:
     capacity: int
 
     def __post_init__(self) -> None:
+        check_name("name of a pool", self.name)
         check_integer(f"capacity of pool {self.name}", self.capacity, 1, 255)
 
 
@@ -88,9 +106,14 @@ class NanoOperation:
     predecessors: tuple[Predecessor, ...] = ()
 
     def __post_init__(self) -> None:
+        check_name("name of a nano-operation", self.name)
+        check_name(f"operation of {self.name}", self.operation)
+        check_name(f"unit of {self.name}", self.unit)
         check_integer(f"chunks of {self.name}", self.chunks, 1, (1 << MAX_CHUNKS) - 1)
         check_integer(f"priority of {self.name}", self.priority, 0, 3)
         check_positive(f"duration_us of {self.name}", self.duration_us)
+        check_instance(f"shares of {self.name}", self.shares, Mapping)
+        check_tuple(f"predecessors of {self.name}", self.predecessors, Predecessor)
         check_integer(f"number of predecessors of {self.name}", len(self.predecessors), 0, MAX_PREDECESSORS)
 
 
@@ -126,6 +149,12 @@ class Program:
         check_integer("chunk_rows", self.chunk_rows, 1, 1 << 24)
         check_integer("n_chunks", self.n_chunks, 1, MAX_CHUNKS)
         check_integer("count", self.count, 1, (1 << 16) - 1)
+        check_name("name of a program", self.name)
+        check_tuple("units", self.units, str)
+        check_tuple("pools", self.pools, Pool)
+        check_tuple("nano_operations", self.nano_operations, NanoOperation)
+        for unit in self.units:
+            check_name("name of a unit", unit)
         check_integer("number of units", len(self.units), 1, 8)
         check_integer("number of nano-operations", len(self.nano_operations), 1, 64)
         _refuse_repeats("unit", self.units)
@@ -205,15 +234,21 @@ def _refuse_circles(program: Program) -> None:
     edges += [(name, _ITERATION_END, 1) for name in names]
     edges += [(_ITERATION_END, name, -2 * n + 1) for name in names]
     reach = dict.fromkeys([*names, _ITERATION_END], 0)
+    awaited: dict[str, str] = {}
     for _ in range(n):
         changed = None
         for before, after, weight in edges:
             if reach[before] + weight > reach[after]:
                 reach[after] = reach[before] + weight
-                changed = after
+                awaited[after] = changed = before
         if changed is None:
             return
-    raise InputError(f"the waits of program {program.name} must not form a circle, not one through {changed}")
+    for _ in names:  # what kept growing may only hang from the circle; as many steps back as there are names are on it
+        changed = awaited[changed]
+    circle = [changed, awaited[changed]]
+    while circle[-1] != changed:
+        circle.append(awaited[circle[-1]])
+    raise InputError(f"the waits of program {program.name} must not form a circle, not {' <- '.join(circle)}")
 
 
 _ITERATION_END = "the end of an iteration"

@@ -1,5 +1,6 @@
 """Every refusal of ``arch.program`` with its whole sentence, and what a program says about itself."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -66,6 +67,52 @@ def test_chunk_mask_refuses(first: int, stop: int, sentence: str) -> None:
 )
 def test_predecessor_refuses(values: dict, sentence: str) -> None:
     assert refusal(Predecessor, operation="A", **values) == sentence
+
+
+WRONG_KINDS = {
+    "predecessors in a list": (lambda: nano("a", operation="A", unit="gemm"), {"predecessors": [after("A")]},
+        "predecessors of a must be a tuple of Predecessor, not [Predecessor("),
+    "predecessors by name": (lambda: nano("a"), {"predecessors": ("A",)},
+        "predecessors of a must be a tuple of Predecessor, not one with 'A'"),
+    "no predecessors": (lambda: nano("a"), {"predecessors": None},
+        "predecessors of a must be a tuple of Predecessor, not None"),
+    "shares in a list": (lambda: nano("a"), {"shares": [("sm", 1)]}, "shares of a must be a Mapping, not [('sm', 1)]"),
+    "shares by number": (lambda: program(nano("a")), {"nano_operations": (nano("a", shares={0: 1}),)},
+        "pool of a must be one of sm, not 0"),
+    "share as text": (lambda: program(nano("a")), {"nano_operations": (nano("a", shares={"sm": "1"}),)},
+        "share of a in sm must be an integer from 0 to 100, not '1'"),
+    "number as name": (lambda: nano("a"), {"name": 7}, "name of a nano-operation must be 1 to 64 printable characters"),
+    "empty name": (lambda: nano("a"), {"name": ""}, "name of a nano-operation must be 1 to 64 printable characters"),
+    "name of two lines": (lambda: nano("a"), {"name": "a\nb"}, "name of a nano-operation must be 1 to 64 printable"),
+    "no operation": (lambda: nano("a"), {"operation": None}, "operation of a must be 1 to 64 printable characters"),
+    "unit in a list": (lambda: nano("a"), {"unit": ["gemm"]}, "unit of a must be 1 to 64 printable characters"),
+    "chunks in a list": (lambda: nano("a"), {"chunks": [0, 1]}, "chunks of a must be an integer from 1 to "),
+    "duration of nothing": (lambda: nano("a"), {"duration_us": None}, "duration_us of a must be a number above 0"),
+    "duration that is no number": (lambda: nano("a"), {"duration_us": float("nan")},
+        "duration_us of a must be a number above 0, not nan"),
+    "awaited by number": (lambda: after("A"), {"operation": 3},
+        "operation of a predecessor must be 1 to 64 printable characters, not 3"),
+    "pool by number": (lambda: Pool(name="sm", capacity=1), {"name": 3},
+        "name of a pool must be 1 to 64 printable characters, not 3"),
+    "units in a list": (lambda: program(nano("a")), {"units": ["gemm"]}, "units must be a tuple of str, not ['gemm']"),
+    "units in a text": (lambda: program(nano("a")), {"units": "gemm"}, "units must be a tuple of str, not 'gemm'"),
+    "units by number": (lambda: program(nano("a")), {"units": (1,)}, "units must be a tuple of str, not one with 1"),
+    "unit without name": (lambda: program(nano("a")), {"units": ("gemm", "")},
+        "name of a unit must be 1 to 64 printable characters, not ''"),
+    "pools by name": (lambda: program(nano("a")), {"pools": ("sm",)},
+        "pools must be a tuple of Pool, not one with 'sm'"),
+    "nothing to do": (lambda: program(nano("a")), {"nano_operations": None},
+        "nano_operations must be a tuple of NanoOperation, not None"),
+    "work by name": (lambda: program(nano("a")), {"nano_operations": ("a",)},
+        "nano_operations must be a tuple of NanoOperation, not one with 'a'"),
+    "program without name": (lambda: program(nano("a")), {"name": None},
+        "name of a program must be 1 to 64 printable characters, not None"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("build", "values", "start"), WRONG_KINDS.values(), ids=WRONG_KINDS)
+def test_a_field_of_the_wrong_kind_is_refused(build: Callable[[], object], values: dict, start: str) -> None:
+    assert refusal(replace, build(), **values).startswith(start)
 
 
 @pytest.mark.parametrize("capacity", [0, 256, 1.0, True])
@@ -149,30 +196,40 @@ def test_program_refuses_elementwise_waits_for_chunks_that_are_not_there() -> No
     assert whole.operation_chunks("B") == 0b11
 
 
+END = "the end of an iteration"
 CIRCLES = {
-    "itself": [nano("a", after("A"))],
-    "its own start": [nano("a", after("A", event="start"))],
-    "two": [nano("a", after("B")), nano("b", after("A"))],
-    "itself in the iteration after": [nano("a", after("A", +1))],
-    "offsets that cancel": [nano("a", after("B", -1)), nano("b", after("A", +1))],
-    "offsets that lead ahead": [nano("a", after("B", +1)), nano("b", after("A"))],
-    "two iterations ahead": [nano("a", after("B", +1)), nano("b", after("C", +1)), nano("c")],
-    "ahead, from a start": [nano("a", after("B", +1, event="start")), nano("b", after("C", +1)), nano("c")],
-    "chunks that meet by a third": [
-        nano("a0", after("B", scope="all"), operation="A", chunks=0b01),
-        nano("b", after("A", scope="all"), chunks=0b10),
-        nano("a1", operation="A", chunks=0b10),
-    ],
+    "itself": ([nano("a", after("A"))], ["a"]),
+    "its own start": ([nano("a", after("A", event="start"))], ["a"]),
+    "two": ([nano("a", after("B")), nano("b", after("A"))], ["a", "b"]),
+    "two, seen from outside": ([nano("a", after("B")), nano("b", after("A")), nano("c", after("A"))], ["a", "b"]),
+    "itself in the iteration after": ([nano("a", after("A", +1))], ["a"]),
+    "offsets that cancel": ([nano("a", after("B", -1)), nano("b", after("A", +1))], ["a", "b"]),
+    "offsets that lead ahead": ([nano("a", after("B", +1)), nano("b", after("A"))], ["a", "b"]),
+    "two iterations ahead": ([nano("a", after("B", +1)), nano("b", after("C", +1)), nano("c")], ["a", "b", "c", END]),
+    "ahead, from a start": (
+        [nano("a", after("B", +1, event="start")), nano("b", after("C", +1)), nano("c")],
+        ["a", "b", "c", END],
+    ),
+    "chunks that meet by a third": (
+        [
+            nano("a0", after("B", scope="all"), operation="A", chunks=0b01),
+            nano("b", after("A", scope="all"), chunks=0b10),
+            nano("a1", operation="A", chunks=0b10),
+        ],
+        ["a0", "b"],
+    ),
 }
 
 
-@pytest.mark.parametrize("nanos", CIRCLES.values(), ids=CIRCLES)
-def test_program_refuses_circles(nanos: list[NanoOperation]) -> None:
+@pytest.mark.parametrize(("nanos", "circle"), CIRCLES.values(), ids=CIRCLES)
+def test_program_refuses_circles_and_names_them(nanos: list[NanoOperation], circle: list[str]) -> None:
     sentence = refusal(program, *nanos)
-    start = "the waits of program layer must not form a circle, not one through "
-    through = {*(one.name for one in nanos), "the end of an iteration"}
+    start = "the waits of program layer must not form a circle, not "
     assert sentence.startswith(start)
-    assert sentence.removeprefix(start) in through
+    named = sentence.removeprefix(start).split(" <- ")
+    assert named[0] == named[-1]
+    first = named.index(circle[0])
+    assert [*named[first:-1], *named[:first]] == circle
 
 
 STRAIGHT = {
