@@ -15,17 +15,18 @@ from typing import Any
 
 from arch.device import GpuConfig, MemoryConfig, NetworkConfig, NodeConfig
 from arch.errors import InputError, check_one_of
+from arch.figure import MARKS, Figure
 from arch.language_model import LanguageModelConfig
 from arch.presets import preset
-from arch.program import NanoOperation, Pool, Predecessor, Program, chunk_mask
+from arch.program import Program
+from arch.program_text import ProgramText, parse_program
 from arch.requests import RequestLengths
 
 __all__ = [
     "MARKS", "Calibration", "Figure", "figures", "load_calibration", "load_gpu", "load_model", "load_node",
-    "load_program", "load_requests", "preset_names",
+    "load_program", "load_program_text", "load_requests", "preset_names", "program_tables",
 ]  # fmt: skip
 
-MARKS = ("READ", "DERIVED", "RECALLED", "ASSUMED")
 _FOLDERS = {
     "device": "devices",
     "model": "models",
@@ -34,20 +35,6 @@ _FOLDERS = {
     "requests": "requests",
 }
 _NODE = re.compile(r"(\d+)x(\w+)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A number (or list of numbers) and where it comes from."""
-
-    value: Any
-    mark: str
-    source: str
-
-    def __post_init__(self) -> None:
-        check_one_of("mark of a figure", self.mark, MARKS)
-        if not self.source:
-            raise InputError("source of a figure must be a sentence, not empty")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +73,12 @@ def preset_names(kind: str) -> tuple[str, ...]:
 
 @cache
 def _read(kind: str, name: str) -> dict[str, Any]:
+    return tomllib.loads(_text(kind, name))
+
+
+def _text(kind: str, name: str) -> str:
     check_one_of(f"{kind} preset", name, preset_names(kind))
-    return tomllib.loads((resources.files("workloads") / _FOLDERS[kind] / f"{name}.toml").read_text("utf-8"))
+    return (resources.files("workloads") / _FOLDERS[kind] / f"{name}.toml").read_text("utf-8")
 
 
 def figures(kind: str, name: str) -> dict[str, Figure]:
@@ -147,37 +138,16 @@ def load_calibration(name: str) -> Calibration:
 
 
 def load_program(name: str) -> Program:
-    """The program preset ``name``.
-
-    A nano-operation's ``chunks`` are ``[first, stop]`` or a list of such, a predecessor is a table of the fields of
-    :class:`arch.program.Predecessor`. A file that ``extends`` another has its entries too, and before its own.
-    """
-    text = _read("program", name)
-    if "extends" in text:
-        base = _read("program", text["extends"])
-        text = {**base, **text, "nano_operations": base["nano_operations"] + text["nano_operations"]}
-    return Program(
-        name=name,
-        units=tuple(text["units"]),
-        pools=tuple(Pool(name=pool, capacity=capacity) for pool, capacity in text.get("pools", {}).items()),
-        chunk_rows=text["chunk_rows"],
-        n_chunks=text["n_chunks"],
-        count=text["count"],
-        nano_operations=tuple(
-            NanoOperation(
-                **{
-                    **entry,
-                    "chunks": _chunks(entry["chunks"]),
-                    "predecessors": tuple(Predecessor(**wait) for wait in entry.get("predecessors", ())),
-                }
-            )
-            for entry in text["nano_operations"]
-        ),
-    )
+    """The program preset ``name``."""
+    return load_program_text(name).program
 
 
-def _chunks(ranges: list) -> int:
-    mask = 0
-    for first, stop in ranges if isinstance(ranges[0], list) else [ranges]:
-        mask |= chunk_mask(first, stop)
-    return mask
+@cache
+def load_program_text(name: str) -> ProgramText:
+    """The program preset ``name`` with the sources its file names; :mod:`arch.program_text` defines the file."""
+    return parse_program(_text("program", name), name=name, read_base=program_tables)
+
+
+def program_tables(name: str) -> dict[str, Any]:
+    """The tables of a program preset, for a file that extends it."""
+    return _read("program", name)

@@ -84,7 +84,7 @@ def test_a_calibration_gives_values_and_groups():
             lambda: Figure(value=1, mark="GUESSED", source="somewhere"),
             "mark of a figure must be one of READ, DERIVED, RECALLED, ASSUMED, not 'GUESSED'",
         ),
-        (lambda: Figure(value=1, mark="READ", source=""), "source of a figure must be a sentence, not empty"),
+        (lambda: Figure(value=1, mark="READ", source=""), "source of a figure must be a sentence, not ''"),
     ],
 )
 def test_refusals(read, start):
