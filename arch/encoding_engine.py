@@ -6,6 +6,7 @@ the cycle model.
 """
 
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from functools import lru_cache
 from itertools import combinations
 
@@ -16,11 +17,13 @@ from arch.grid import GridConfig, GridLevel
 from arch.number_format import COORDINATE, LEVEL_SCALE, WEIGHT_FRACTION_BITS, IntegerProfile, integer_profile
 
 __all__ = [
+    "COUNTER_BITS",
     "HASHED_BANK_BITS",
     "N_BANKS",
     "N_BANK_BIT_POSITIONS",
     "PORTS_PER_BANK",
     "EncodingEngineConfig",
+    "EngineCounter",
     "LevelLayout",
     "fitting_engine",
     "level_layouts",
@@ -37,6 +40,30 @@ N_BANK_BIT_POSITIONS = 9
 
 _BANK_BIT_SAMPLES = 4096
 
+COUNTER_BITS = 32
+"""Width of an engine's counters; they wrap."""
+
+
+class EngineCounter(IntEnum):
+    """What a physical level engine counts: each clock of a run is exactly one of these.
+
+    A run lasts from the transfer of the first point into an empty engine to the transfer of the features of a point
+    marked ``last`` that leaves the engine empty, both clocks included. Engines without a level count nothing.
+    """
+
+    LOOKUPS = 0
+    """A lookup was issued."""
+    POINT = 1
+    """Nothing to issue: no point was offered, or one is just on its way into the point FIFO."""
+    CONFLICT = 2
+    """Held while a lookup with bank conflicts is served, whether there is something to issue or not."""
+    OUTPUT = 3
+    """Nothing to issue: a point was offered, but ``points_in_flight`` of them are inside; features are not taken."""
+    LOAD = 4
+    """Nothing to issue: a load word keeps points out."""
+    PEER = 5
+    """Nothing to issue: a point was offered, but another engine's point FIFO is full."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncodingEngineConfig:
@@ -51,6 +78,7 @@ class EncodingEngineConfig:
         level l runs on engine ``l % level_parallel``
     table_rows : rows of one physical engine's feature table, over all banks; a multiple of 8
     arithmetic : ``int8`` or ``int16``
+    counters : physical engines count their clocks by :class:`EngineCounter`, readable through two more streams
     """
 
     n_pos_dims: int = 3
@@ -59,6 +87,7 @@ class EncodingEngineConfig:
     level_parallel: int = 1
     table_rows: int = 1 << 19
     arithmetic: str = "int8"
+    counters: bool = False
 
     def __post_init__(self) -> None:
         check_one_of("n_pos_dims of the encoding engine", self.n_pos_dims, (2, 3))
@@ -71,6 +100,7 @@ class EncodingEngineConfig:
         if self.table_rows % N_BANKS:
             raise InputError(f"table_rows must be a multiple of {N_BANKS}, not {self.table_rows}")
         integer_profile(self.arithmetic)
+        check_one_of("counters", self.counters, (True, False))
 
     @property
     def profile(self) -> IntegerProfile:

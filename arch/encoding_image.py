@@ -61,10 +61,14 @@ FIRST_ROW_SHIFT = 16
 
 
 class ControlRegister(IntEnum):
-    """Registers of the whole engine; they start with the build's own numbers."""
+    """Registers of the whole engine; the first two start with the build's own numbers.
+
+    Any word to CLEAR_COUNTERS sets the counters of all level engines to 0.
+    """
 
     N_LEVELS = 0
     N_POS_DIMS = 1
+    CLEAR_COUNTERS = 2
 
 
 class LevelRegister(IntEnum):
@@ -178,6 +182,8 @@ def encoding_image(
         np.array([ControlRegister.N_LEVELS, ControlRegister.N_POS_DIMS]),
         np.array([len(layouts), grid.n_pos_dims]),
     )
+    if engine_config.counters:
+        image += LoadImage.of(LoadTarget.ENCODING_CONTROL, np.array([ControlRegister.CLEAR_COUNTERS]), np.array([0]))
     for number, layout in enumerate(layouts):
         last = INTERPOLATION_CODES[grid.interpolation] << INTERPOLATION_SHIFT | int(level_shifts[layout.level.index])
         image += _level_registers(number, layout, engine_config, last)

@@ -72,5 +72,9 @@ def finish(result: dict, json: bool) -> None:
             if isinstance(rows, list):
                 print_table(name, tuple(rows[0]), [tuple(row.values()) for row in rows])
     clocks = [entry for entry in [result, *result.get("levels", [])] if "cycles_rtl" in entry]
-    if result["mismatches"] or any(entry["cycles_rtl"] != entry["cycles_model"] for entry in clocks):
+    if (
+        result["mismatches"]
+        or result.get("counter_mismatches")
+        or any(entry["cycles_rtl"] != entry["cycles_model"] for entry in clocks)
+    ):
         raise typer.Exit(1)

@@ -7,7 +7,14 @@ import numpy as np
 import typer
 
 from arch.checkpoint import QuantizedField
-from arch.encoding_engine import N_BANKS, EncodingEngineConfig, LevelLayout, fitting_engine, level_layouts
+from arch.encoding_engine import (
+    N_BANKS,
+    EncodingEngineConfig,
+    EngineCounter,
+    LevelLayout,
+    fitting_engine,
+    level_layouts,
+)
 from arch.encoding_image import encoding_image
 from arch.grid import GridConfig
 from arch.number_format import integer_profile
@@ -68,6 +75,7 @@ def _run_levels(field: QuantizedField, engine: EncodingEngineConfig, coordinates
             if number:
                 simulator.load(encoding_image(grid, engine, field.tables, field.level_shifts, only=number))
             run = simulator.run(coordinates)
+            (counters,) = simulator.counters(engine)
             update(number + 1, grid.n_levels)
             model = encoding_cycles(grid, engine, coordinates, only=number)
             latency = max(latency, int(run.given[0]))
@@ -80,8 +88,10 @@ def _run_levels(field: QuantizedField, engine: EncodingEngineConfig, coordinates
                     "points_per_clk": points / run.cycles,
                     "mismatches": int(np.count_nonzero(run.outputs != golden[:, number])),
                 }
+                | _counted(counters, model.counters[0])
             )
-    totals = {key: sum(level[key] for level in levels) for key in ("mismatches", "cycles_rtl", "cycles_model")}
+    keys = ("mismatches", "counter_mismatches", "cycles_rtl", "cycles_model")
+    totals = {key: sum(level[key] for level in levels) for key in keys}
     return {"latency_clk": latency, **totals, "levels": levels}
 
 
@@ -96,6 +106,7 @@ def _run_whole(field: QuantizedField, engine: EncodingEngineConfig, coordinates:
         encoding_simulator(grid, engine, field.tables, field.level_shifts, waves=waves) as simulator,
     ):
         run = simulator.run(coordinates, progress=update)
+        counters = simulator.counters(engine)
     model = encoding_cycles(grid, engine, coordinates)
     golden = _golden(field, coordinates)
     differ = (run.outputs.reshape(golden.shape) != golden).sum(axis=(0, 2))
@@ -105,13 +116,24 @@ def _run_whole(field: QuantizedField, engine: EncodingEngineConfig, coordinates:
         "clk_per_point": run.clk_per_point,
         "held_clk": int(model.held.sum()),
         "mismatches": int(differ.sum()),
+        "counter_mismatches": int(np.count_nonzero(counters != model.counters)),
         "cycles_rtl": run.cycles,
         "cycles_model": model.cycles,
         "levels": [
             _describe(layout) | {"mismatches": int(differ[layout.level.index])}
             for layout in level_layouts(grid, engine)
         ],
+        "engines": [{"engine": number} | _counted(rtl, model.counters[number]) for number, rtl in enumerate(counters)],
     }
+
+
+def _counted(rtl: np.ndarray, model: np.ndarray) -> dict:
+    """An engine's counters as the RTL counted them: lookups, and clocks without one by cause."""
+    counts = {"lookups": int(rtl[EngineCounter.LOOKUPS])}
+    for counter in EngineCounter:
+        if counter != EngineCounter.LOOKUPS:
+            counts[f"stall_{counter.name.lower()}_clk"] = int(rtl[counter])
+    return counts | {"counter_mismatches": int(np.count_nonzero(rtl != model))}
 
 
 def _describe(layout: LevelLayout) -> dict:
@@ -138,13 +160,13 @@ def _whole_engine(grid: GridConfig, level_parallel: int) -> EncodingEngineConfig
     """A 3-dimensional 16-level build with shared table sizes."""
     smallest = fitting_engine(grid, level_parallel=level_parallel)
     rows = next(rows for rows in _SHARED_TABLE_ROWS if rows >= smallest.table_rows)
-    return replace(smallest, n_pos_dims=3, n_levels=16, table_rows=rows)
+    return replace(smallest, n_pos_dims=3, n_levels=16, table_rows=rows, counters=True)
 
 
 def _level_engine(grid: GridConfig) -> EncodingEngineConfig:
     """A 3-dimensional build of one level, whose table holds the largest level of every preset."""
     engine = EncodingEngineConfig(
-        n_features_per_level=grid.n_features_per_level, n_levels=1, table_rows=_SHARED_TABLE_ROWS[-1]
+        n_features_per_level=grid.n_features_per_level, n_levels=1, table_rows=_SHARED_TABLE_ROWS[-1], counters=True
     )
     rows = max(level_layouts(grid, engine, only=level)[0].rows for level in range(grid.n_levels)) * N_BANKS
     return replace(engine, table_rows=next(shared for shared in _SHARED_TABLE_ROWS[1:] if shared >= rows))

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import and_
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,9 +16,11 @@ from arch.encoding_image import (
 )
 from arch.load import LoadTarget
 from rtl.encoding.bank_select import bank_row_bits
+from rtl.encoding.counter_port import CounterPort
+from rtl.encoding.engine_counters import CounterSelectLayout, CounterValueLayout
 from rtl.encoding.feature_table import table_word_bits
 from rtl.encoding.level_engine import LevelEngine
-from rtl.streams import LoadLayout, PointLayout, VectorLayout
+from rtl.streams import LoadLayout, PointLayout, VectorLayout, connect_stream
 
 __all__ = ["GridEncoding"]
 
@@ -52,6 +54,8 @@ class GridEncoding(wiring.Component):
     points : In(stream PointLayout(n_pos_dims))
     features : Out(stream VectorLayout(n_levels * n_features_per_level, value bits)), feature f of level l at
         ``l * n_features_per_level + f``; levels past the grid's are 0; ``last`` follows its point
+    counter_select : In(stream CounterSelectLayout), only with ``config.counters``: a counter to read
+    counter_value : Out(stream CounterValueLayout), only with ``config.counters``: its count, three clocks later
 
     Raises
     ------
@@ -64,11 +68,16 @@ class GridEncoding(wiring.Component):
         table_word_bits(config)  # refuses before an engine is made
         self._engines = [LevelEngine(config) for _ in range(config.level_parallel)]
         width = config.n_levels * config.n_features_per_level
+        counter_members = {
+            "counter_select": In(stream.Signature(CounterSelectLayout())),
+            "counter_value": Out(stream.Signature(CounterValueLayout())),
+        }
         super().__init__(
             {
                 "load": In(stream.Signature(LoadLayout())),
                 "points": In(stream.Signature(PointLayout(config.n_pos_dims))),
                 "features": Out(stream.Signature(VectorLayout(width, config.profile.value_bits))),
+                **(counter_members if config.counters else {}),
             }
         )
 
@@ -83,6 +92,8 @@ class GridEncoding(wiring.Component):
         taken = self.points.valid & self.points.ready
         given = self.features.valid & self.features.ready
         m.d.sync += in_flight.eq(in_flight + taken - given)
+        if self.config.counters:
+            self._count(m, in_flight, taken, given)
         return m
 
     def _load(self, m: Module, in_flight: Signal) -> list[Signal]:
@@ -128,6 +139,29 @@ class GridEncoding(wiring.Component):
             active.append(Signal(name=f"active_{number}"))
             m.d.comb += active[number].eq(engine.n_slots != 0)
         return active
+
+    def _count(self, m: Module, in_flight: Signal, taken: Value, given: Value) -> None:
+        """The counters' port."""
+        m.submodules.counter_port = port = CounterPort(self.config)
+        word = self.load.payload
+        clears = (word.target == LoadTarget.ENCODING_CONTROL) & (word.address == ControlRegister.CLEAR_COUNTERS)
+        m.d.comb += [
+            port.offered.eq(self.points.valid),
+            port.taken.eq(taken),
+            port.loading.eq(self.load.valid),
+            port.no_credit.eq(in_flight == self.config.points_in_flight),
+            port.ends.eq(given & self.features.payload.last & (in_flight == 1)),
+        ]
+        for number, engine in enumerate(self._engines):
+            m.d.comb += [
+                engine.starved.eq(port.starved),
+                engine.counting.eq(port.counting),
+                engine.counters_clear.eq(self.load.valid & self.load.ready & clears),
+                engine.counter_select.eq(port.counter),
+                port.value[number].eq(engine.counter_value),
+            ]
+        connect_stream(m, wiring.flipped(self.counter_select), port.select)
+        connect_stream(m, port.result, wiring.flipped(self.counter_value))
 
     def _fork(self, m: Module, in_flight: Signal, active: list[Signal]) -> None:
         """A point goes to all engines in use, once every one of them has room."""

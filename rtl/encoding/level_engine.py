@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.encoding_engine import N_BANKS, EncodingEngineConfig
+from arch.encoding_engine import COUNTER_BITS, N_BANKS, EncodingEngineConfig, EngineCounter
 from arch.encoding_image import LEVEL_ADDRESS_SHIFT
 from arch.load import DATA_BITS
 from arch.number_format import WEIGHT_FRACTION_BITS
@@ -13,6 +13,7 @@ from rtl.encoding.bank_arbiter import BankArbiter
 from rtl.encoding.bank_select import BankSelect, BankSelectorLayout, bank_row_bits
 from rtl.encoding.corner_gather import CornerGather
 from rtl.encoding.corner_index import CornerIndex
+from rtl.encoding.engine_counters import EngineCounters, counter_id_bits
 from rtl.encoding.feature_table import FeatureTable, table_word_bits
 from rtl.encoding.fraction_weight import FractionWeight
 from rtl.encoding.interpolate import Interpolate, output_shift_bits
@@ -50,11 +51,20 @@ class LevelEngine(wiring.Component):
     held : Out(1), high in each clock lost to a bank conflict
     register_en, register_slot, register_id, register_data : In, write a register of a level
     table_en, table_bank, table_row, table_data : In, write a table row
+    starved : In, with counters only: the ``EngineCounter`` to blame in a clock with an empty point FIFO
+    counting, counters_clear, counter_select, counter_value : with counters only, see ``EngineCounters``
     """
 
     def __init__(self, config: EncodingEngineConfig) -> None:
         self.config = config
         width = config.levels_per_engine * config.n_features_per_level
+        counter_members = {
+            "starved": In(counter_id_bits()),
+            "counting": In(1),
+            "counters_clear": In(1),
+            "counter_select": In(counter_id_bits()),
+            "counter_value": Out(COUNTER_BITS),
+        }
         super().__init__(
             {
                 "n_slots": In(range(config.levels_per_engine + 1)),
@@ -70,6 +80,7 @@ class LevelEngine(wiring.Component):
                 "table_bank": In(range(N_BANKS)),
                 "table_row": In(bank_row_bits(config)),
                 "table_data": In(table_word_bits(config)),
+                **(counter_members if config.counters else {}),
             }
         )
         self._where = data.StructLayout({"slot": range(config.levels_per_engine), "last_slot": 1, "last": 1})
@@ -82,6 +93,8 @@ class LevelEngine(wiring.Component):
         result = self._look_up(m, advance, issued, index_stages)
         self._collect(m, *result)
         m.d.comb += self.held.eq(~advance)
+        if self.config.counters:
+            self._count(m, advance, issued)
         return m
 
     def _issue(self, m: Module, advance: Signal) -> dict[str, Value]:
@@ -119,7 +132,26 @@ class LevelEngine(wiring.Component):
             ]
             with m.If(points.r_rdy):
                 m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
-        return {"valid": valid, "position": position, "where": where, "registers": registers.registers}
+        return {
+            "waiting": points.r_rdy,
+            "valid": valid,
+            "position": position,
+            "where": where,
+            "registers": registers.registers,
+        }
+
+    def _count(self, m: Module, advance: Signal, issued: dict[str, Value]) -> None:
+        """Each clock is one event: a lookup is issued, the front is held, or there is no point."""
+        m.submodules.counters = counters = EngineCounters(self.config)
+        empty = advance & ~issued["waiting"]
+        events = {EngineCounter.LOOKUPS: advance & issued["waiting"], EngineCounter.CONFLICT: ~advance}
+        m.d.comb += [
+            counters.clear.eq(self.counters_clear),
+            counters.counting.eq(self.counting & (self.n_slots != 0)),
+            counters.events.eq(Cat(events.get(c, empty & (self.starved == c)) for c in EngineCounter)),
+            counters.select.eq(self.counter_select),
+            self.counter_value.eq(counters.value),
+        ]
 
     def _index(self, m: Module, advance: Signal, issued: dict[str, Value]) -> tuple[PosFract, BankSelect]:
         """From position to bank and row of each corner."""

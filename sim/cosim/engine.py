@@ -9,7 +9,7 @@ import numpy as np
 from amaranth.lib import wiring
 
 from arch.checkpoint import QuantizedField, QuantizedMlp
-from arch.encoding_engine import EncodingEngineConfig
+from arch.encoding_engine import EncodingEngineConfig, EngineCounter
 from arch.encoding_image import encoding_image
 from arch.errors import InputError
 from arch.grid import GridConfig
@@ -18,15 +18,25 @@ from arch.mlp_engine import MlpEngineConfig
 from arch.mlp_image import mlp_image
 from arch.mlp_plan import plan_mlp
 from arch.nfp import NfpConfig
-from arch.nfp_image import nfp_image
+from arch.nfp_image import n_results, nfp_image
+from rtl.encoding.engine_counters import CounterSelectLayout, CounterValueLayout
 from rtl.encoding.grid_encoding import GridEncoding
 from rtl.mlp.mlp_engine import MlpEngine
 from rtl.nfp.nfp import Nfp
+from rtl.nfp.nfp_counters import CountersLayout
 from rtl.streams import LoadLayout
 from sim.cosim.payload import pack_payloads, unpack_payloads
 from sim.cosim.simulator import RtlSimulator
 
-__all__ = ["EngineRun", "EngineSimulator", "encoding_simulator", "mlp_simulator", "nfp_simulator"]
+__all__ = [
+    "EncodingSimulator",
+    "EngineRun",
+    "EngineSimulator",
+    "NfpSimulator",
+    "encoding_simulator",
+    "mlp_simulator",
+    "nfp_simulator",
+]
 
 _MAX_CLOCKS_PER_VECTOR = 4096
 _MAX_CLOCKS_AT_REST = 1 << 16
@@ -102,12 +112,15 @@ class EngineSimulator:
         self,
         vectors: np.ndarray,
         *,
+        side: np.ndarray | None = None,
         run_length: int = 0,
         idle: float = 0.0,
         backpressure: float = 0.0,
         progress: Callable[[int, int], None] | None = None,
     ) -> EngineRun:
         """Send raw vectors, (vectors, elements), the last one marked ``last``, and take every result.
+
+        ``side`` are the side inputs that come with them, (vectors, side_inputs); zeros if left out.
 
         ``run_length`` marks the last one of every so many vectors too: runs one behind the other.
 
@@ -122,8 +135,9 @@ class EngineSimulator:
         if run_length:
             last[run_length - 1 :: run_length] = 1
         elements = next(iter(self._source_layout))[0]
+        beside = {} if side is None else {"side": side}
         block = self._simulator.run(
-            {self._source: pack_payloads(self._source_layout, {elements: vectors, "last": last})},
+            {self._source: pack_payloads(self._source_layout, {elements: vectors, **beside, "last": last})},
             {self._sink: count},
             max_cycles=int(count * _MAX_CLOCKS_PER_VECTOR / ((1 - idle) * (1 - backpressure))) + _MAX_CLOCKS_AT_REST,
             idle=idle,
@@ -143,6 +157,33 @@ class EngineSimulator:
         )
 
 
+class NfpSimulator(EngineSimulator):
+    """The neural fields processor under Verilator; see :func:`nfp_simulator`."""
+
+    def counters(self) -> dict[str, int]:
+        """Its counters by name, as ``arch.nfp.NFP_COUNTERS`` describes them."""
+        values = unpack_payloads(CountersLayout(), self._simulator.probe("counters"))
+        return {name: int(value[0]) for name, value in values.items()}
+
+
+class EncodingSimulator(EngineSimulator):
+    """The grid encoding engine under Verilator; see :func:`encoding_simulator`."""
+
+    def counters(self, engine: EncodingEngineConfig) -> np.ndarray:
+        """(level_parallel, counters) int64, by ``EngineCounter``, of all runs since the last load image.
+
+        ``engine`` is the build's configuration, with ``counters``.
+        """
+        numbers = np.arange(engine.level_parallel)
+        ids = {"engine": np.repeat(numbers, len(EngineCounter)), "counter": np.tile(list(EngineCounter), len(numbers))}
+        asked = pack_payloads(CounterSelectLayout(), ids)
+        block = self._simulator.run(
+            {"counter_select": asked}, {"counter_value": len(asked)}, max_cycles=_MAX_CLOCKS_AT_REST
+        )
+        counts = unpack_payloads(CounterValueLayout(), block.outputs["counter_value"])["count"]
+        return counts.reshape(len(numbers), len(EngineCounter))
+
+
 def encoding_simulator(
     grid: GridConfig,
     engine: EncodingEngineConfig,
@@ -152,11 +193,11 @@ def encoding_simulator(
     only: int | None = None,
     waves: Path | None = None,
     seed: int = 1,
-) -> EngineSimulator:
+) -> EncodingSimulator:
     """The grid encoding engine with a grid, or level ``only`` of it, loaded: raw coordinates in, features out."""
     image = encoding_image(grid, engine, tables, level_shifts, only=only)
     n_outputs = grid.n_output_dims if only is None else grid.n_features_per_level
-    return EngineSimulator(
+    return EncodingSimulator(
         GridEncoding(engine), "grid_encoding", image,
         source="points", sink="features", n_outputs=n_outputs, waves=waves, seed=seed,
     )  # fmt: skip
@@ -181,10 +222,10 @@ def mlp_simulator(
 
 def nfp_simulator(
     field: QuantizedField, config: NfpConfig, *, waves: Path | None = None, seed: int = 1
-) -> EngineSimulator:
-    """The neural fields processor with a field loaded: raw coordinates in, raw outputs out."""
+) -> NfpSimulator:
+    """The neural fields processor with a field loaded: coordinates (for nerf: and codes) in, results out, raw."""
     image = nfp_image(field, config)
-    return EngineSimulator(
+    return NfpSimulator(
         Nfp(config), "nfp", image,
-        source="points", sink="results", n_outputs=field.config.networks[-1].n_output_dims, waves=waves, seed=seed,
+        source="points", sink="results", n_outputs=n_results(field), waves=waves, seed=seed,
     )  # fmt: skip

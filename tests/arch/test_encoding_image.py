@@ -170,3 +170,10 @@ def test_a_dense_level_without_index_is_refused():
 def test_refused_parameters(tables, shifts, message, seed):
     with pytest.raises(InputError, match=message):
         encoding_image(GRID, ENGINE, tables(_tables(seed)), shifts)
+
+
+def test_a_load_image_clears_the_counters_that_are_there(seed):
+    with_counters = replace(ENGINE, counters=True)
+    assert _words(encoding_image(GRID, with_counters, _tables(seed), SHIFTS), LoadTarget.ENCODING_CONTROL) == {
+        0: 4, 1: 3, 2: 0,
+    }  # fmt: skip

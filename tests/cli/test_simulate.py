@@ -58,9 +58,14 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
         for level in result["levels"]:
             assert level["cycles_rtl"] == level["cycles_model"] and level["mismatches"] == 0
             assert level["points_per_clk"] == 2500 / level["cycles_rtl"] >= 0.98
+            assert level["lookups"] == 2500 and level["counter_mismatches"] == 0
+            stalls = [value for key, value in level.items() if key.startswith("stall_")]
+            assert len(stalls) == 5 and level["lookups"] + sum(stalls) == level["cycles_rtl"]
     if "nsdf_hash" in arguments:
         assert [level["kind"] for level in result["levels"]] == ["dense"] + ["hash"] * 15
         assert 16.0 <= result["clk_per_point"] < 16.3
+        (engine,) = result["engines"]
+        assert engine["stall_conflict_clk"] == result["held_clk"] and engine["lookups"] == 16 * 3000
     if arguments[0] in {"mlp", "gemm"}:
         assert result["clock_mismatches"] == 0
         assert result["cycles_rtl"] == sum(layer["cycles"] for layer in result["layers"]) < result["cycles_alone"]
