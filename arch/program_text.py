@@ -279,11 +279,12 @@ def _toml_lines(tables: Tables) -> Iterator[str]:
     for key, value in tables.items():
         if not isinstance(value, Mapping) and key != "nano_operations":
             yield f"{key} = {_toml(value)}\n"
-    for key, table in tables.items():
-        if isinstance(table, Mapping):
-            yield f"\n[{key}]\n"
-            for name, value in table.items():
-                yield f"{_toml_key(name)} = {_toml(value)}\n"
+    for name, figure in tables.get("sources", {}).items():
+        yield f"\n[sources.{_toml_key(name)}]\n"
+        yield from (f"{key} = {_toml(value)}\n" for key, value in figure.items())
+    if "pools" in tables:
+        yield "\n[pools]\n"
+        yield from (f"{_toml_key(name)} = {capacity}\n" for name, capacity in tables["pools"].items())
     for nano in tables["nano_operations"]:
         yield "\n[[nano_operations]]\n"
         for key, value in nano.items():

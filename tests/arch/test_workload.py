@@ -13,6 +13,7 @@ from arch.workload import (
     load_model,
     load_node,
     load_program,
+    load_program_text,
     preset_names,
 )
 
@@ -52,6 +53,37 @@ def test_programs_load_and_fit_the_largest_default_scheduler(name):
     assert all(nano.duration_us != 1.0 for nano in program.nano_operations)
 
 
+PIPELINES = {
+    "llama2_70b_2048": (16, [5, 11], [2, 3, 6, 5]),
+    "llama2_70b_1024": (8, [3, 5], [2, 1, 2, 3]),
+    "llama2_70b_768": (6, [3, 3], [1, 2, 1, 2]),
+    "llama3_8b_1024": (8, [3, 5], [3, 5]),
+    "mixtral_8x7b_4096": (32, [16, 16], [8, 8, 8, 8]),
+}
+"""Chunks of 128 tokens in the dense batch, the nano-batches and the parts of KQV, of NanoFlow's configurations."""
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_published_pipelines_have_the_published_sizes(name):
+    program = load_program(name)
+    n_chunks, nano_batches, kqv = PIPELINES[name]
+    sizes = {
+        operation: [nano.chunks.bit_count() for nano in program.nano_operations if nano.operation == operation]
+        for operation in ("KQV", "UpGate", "Down")
+    }
+    assert (program.chunk_rows, program.n_chunks) == (128, n_chunks)
+    assert sizes == {"KQV": kqv, "UpGate": nano_batches, "Down": nano_batches}
+
+
+@pytest.mark.parametrize("name", preset_names("program"))
+def test_every_program_says_what_is_published_and_what_is_ours(name):
+    sources = load_program_text(name).sources
+    marks = {figure.mark for figure in sources.values()}
+    assert {"sizes", "copies"} & sources.keys()
+    assert marks >= {"READ", "ASSUMED"} or name == "llama2_70b_2048_search"
+    assert marks <= set(MARKS)
+
+
 def test_a_program_that_extends_another_begins_with_it():
     base, longer = load_program("llama2_70b_2048"), load_program("llama2_70b_2048_offload")
     assert longer.nano_operations[: len(base.nano_operations)] == base.nano_operations
@@ -69,7 +101,7 @@ def test_a_calibration_gives_values_and_groups():
     ("read", "start"),
     [
         (lambda: load_model("gpt"), "model preset must be one of deepseek_67b, llama2_70b, "),
-        (lambda: load_program("none"), "program preset must be one of llama2_70b_2048, "),
+        (lambda: load_program("none"), "program preset must be one of llama2_70b_1024, "),
         (lambda: load_node("3xgpu"), "device must be one of a100_40gb, a100_80gb, "),
         (lambda: load_node("0xa100_80gb"), "n_gpus of a node must be an integer from 1 to 64, not 0"),
         (

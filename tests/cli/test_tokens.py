@@ -52,7 +52,7 @@ def test_an_extrapolated_row_says_so(capsys):
         (["--device", "9xgpu"], "ngpc: device must be one of a100_40gb, "),
         (["--execution", "fast"], "ngpc: execution must be one of sequential, "),
         (["--interference", "guess"], "ngpc: interference table must be one of paper, artifact, not 'guess'"),
-        (["--program", "none"], "ngpc: program preset must be one of llama2_70b_2048, "),
+        (["--program", "none"], "ngpc: program preset must be one of llama2_70b_1024, "),
     ],
 )
 def test_bad_input_is_one_sentence_on_stderr_and_exit_code_2(arguments, start, capsys):

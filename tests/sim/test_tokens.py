@@ -23,6 +23,8 @@ BOUND = {"sequential": 0.001, "nano_only": 0.03, "overlapped": 0.045, "overlappe
 
 REFERENCE_CASES = {
     "llama2_70b_2048": ("llama2_70b", "8xa100_80gb", 512, 1024),
+    "llama2_70b_1024": ("llama2_70b", "8xa100_80gb", 512, 1024),
+    "llama2_70b_768": ("llama2_70b", "8xa100_80gb", 512, 1024),
     "llama2_70b_2048_figure6": ("llama2_70b", "8xa100_80gb", 512, 1024),
     "llama2_70b_2048_offload": ("llama2_70b", "8xa100_80gb", 512, 1024),
     "mixtral_8x7b_4096": ("mixtral_8x7b", "8xa100_80gb", 512, 1024),
