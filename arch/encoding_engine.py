@@ -177,8 +177,8 @@ class EncodingEngineConfig:
 
     @property
     def feature_table_latency(self) -> int:
-        """Clocks from address to feature words."""
-        return 1
+        """Clocks from address to feature words: the RAM, its output register."""
+        return 2
 
     @property
     def corner_gather_latency(self) -> int:
@@ -187,8 +187,8 @@ class EncodingEngineConfig:
 
     @property
     def interpolate_latency(self) -> int:
-        """Clocks from corners to features: difference and product per dimension, last sum, shift, round."""
-        return 2 * self.n_pos_dims + 3
+        """Clocks from corners to features: difference and product per dimension, last sum, round."""
+        return 2 * self.n_pos_dims + 2
 
     @property
     def front_latency(self) -> int:

@@ -36,7 +36,8 @@ class FeatureTable(wiring.Component):
     Port 0 of a bank shares its address with the write port, so that a bank is one true dual-port RAM; what port 0
     reads in a clock of writing is undefined.
 
-    Timing: words come ``config.feature_table_latency`` = 1 clock after their addresses, every clock.
+    Timing: words come ``config.feature_table_latency`` = 2 clocks after their addresses, every clock. The second one is
+    for registers behind the RAMs, whose clock-to-output alone is half a clock of an ECP5.
 
     Parameters
     ----------
@@ -88,6 +89,6 @@ class FeatureTable(wiring.Component):
                 m.d.comb += [
                     read.addr.eq(write.addr if port == 0 else self.address[first + port]),
                     read.en.eq(~self.w_en),
-                    self.word[first + port].eq(read.data),
                 ]
+                m.d.sync += self.word[first + port].eq(read.data)
         return m

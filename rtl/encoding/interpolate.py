@@ -11,6 +11,9 @@ from rtl.encoding.feature_table import table_word_bits
 
 __all__ = ["Interpolate", "output_shift_bits"]
 
+_FACTOR = 18
+"""Widest signed factor of an ECP5's multiplier; unsigned factors have a bit less."""
+
 
 def output_shift_bits() -> int:
     """Bits of a level's output shift."""
@@ -22,9 +25,10 @@ class Interpolate(wiring.Component):
 
     A tree of ``2^n_pos_dims - 1`` lerps a feature, dimension 0 first. A lerp is ``a * 256 + (b - a) * t``: its product
     stands between registers, and its sum is made together with the next lerp's difference, whose part ``a_1 - a_0``
-    is ready before the products are.
+    is ready before the products are. The output shift takes no clock of its own: the last lerp's weight and its ``a``
+    are shifted instead of its sum, beside stages that are there anyway.
 
-    Timing: latency ``config.interpolate_latency`` = 2 n_pos_dims + 3 clocks, initiation interval 1; never stalls.
+    Timing: latency ``config.interpolate_latency`` = 2 n_pos_dims + 2 clocks, initiation interval 1; never stalls.
 
     Numerics: docs/numerics.md, "Grid encoding" steps 6 and 7. The lerps are exact. A mean of values is a value, so
     the rounded result always fits and nothing is left to saturate. A 2-dimensional grid in a 3-dimensional build has
@@ -57,19 +61,32 @@ class Interpolate(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         dims, value_bits = self.config.n_pos_dims, self.config.profile.value_bits
-        weights = [self._delayed(m, f"weight_{dim}", self.weight[dim], 2 * dim + 1) for dim in range(dims)]
-        # The shift is turned round: results move left, so that the rounding point stays in one place.
-        shift = self._delayed(m, "shift", self.shift, 2 * dims + 1)
+        weights = [self._delayed(m, f"weight_{dim}", self.weight[dim], 2 * dim + 1) for dim in range(dims - 1)]
+        last = self._shifted_weight(m)
         for feature in range(self.config.n_features_per_level):
             low = feature * value_bits
             values = [
                 self.corner[corner][low : low + value_bits].as_signed() for corner in range(self.config.n_corners)
             ]
             near, difference = self._first(m, feature, values)
-            for dim in range(dims):
-                near, difference = self._lerp(m, f"lerp_{feature}_{dim}", near, difference, weights[dim])
-            self._round(m, feature, near[0], shift)
+            for dim, weight in enumerate(weights):
+                near, difference = self._lerp(m, f"lerp_{feature}_{dim}", near, difference, weight)
+            self._last_lerp(m, feature, near[0], difference[0], last)
         return m
+
+    def _shifted_weight(self, m: Module) -> tuple[Signal, Signal]:
+        """The last dimension's weight moved left and by how many bits, when the last lerp multiplies.
+
+        The shift is turned round: results move left, so that the rounding point stays in one place.
+        """
+        last = self.config.n_pos_dims - 1
+        before = self._delayed(m, f"weight_{last}", self.weight[last], 2 * last)
+        wanted = Signal(output_shift_bits())
+        left = Signal(output_shift_bits())
+        weight = Signal(WEIGHT_FRACTION_BITS + MAX_LEVEL_SHIFT)
+        m.d.comb += wanted.eq(MAX_LEVEL_SHIFT - self._delayed(m, "shift", self.shift, 2 * last))
+        m.d.sync += [left.eq(wanted), weight.eq(before << wanted)]
+        return weight, left
 
     def _delayed(self, m: Module, name: str, value: object, clocks: int) -> Signal:
         for clock in range(clocks):
@@ -92,7 +109,7 @@ class Interpolate(wiring.Component):
     def _lerp(
         self, m: Module, name: str, near: list[Signal], difference: list[Signal], weight: Signal
     ) -> tuple[list[Signal], list[Signal]]:
-        """Near results and differences of pairs of results, two clocks later; of the last result there is only one."""
+        """Near results and differences of pairs of results, two clocks later."""
         width = len(near[0])
         wide = width + WEIGHT_FRACTION_BITS
         products, starts = [], []
@@ -105,21 +122,36 @@ class Interpolate(wiring.Component):
             m.d.sync += before.eq(a - near[number - 1] if number % 2 else a)
             starts.append(before)
         results, differences = [], []
-        for pair in range(-(-len(near) // 2)):
+        for pair in range(len(near) // 2):
             result = Signal(signed(wide), name=f"{name}_{pair}")
             m.d.sync += result.eq((starts[2 * pair] << WEIGHT_FRACTION_BITS) + products[2 * pair])
             results.append(result)
-            if len(near) > 1:
-                step = Signal(signed(wide + 1), name=f"{name}_difference_{pair}")
-                apart = products[2 * pair + 1] - products[2 * pair]
-                m.d.sync += step.eq((starts[2 * pair + 1] << WEIGHT_FRACTION_BITS) + apart)
-                differences.append(step)
+            step = Signal(signed(wide + 1), name=f"{name}_difference_{pair}")
+            apart = products[2 * pair + 1] - products[2 * pair]
+            m.d.sync += step.eq((starts[2 * pair + 1] << WEIGHT_FRACTION_BITS) + apart)
+            differences.append(step)
         return results, differences
 
-    def _round(self, m: Module, feature: int, value: Signal, shift: Signal) -> None:
+    def _last_lerp(
+        self, m: Module, feature: int, near: Signal, difference: Signal, shifted: tuple[Signal, Signal]
+    ) -> None:
+        """The last result, moved left with its weight, and its rounding."""
+        weight, left = shifted
+        start = Signal(signed(len(near) + MAX_LEVEL_SHIFT), name=f"last_start_{feature}")
+        # One multiplier a product, so that no sum stands between a multiplier and its register.
+        low = _FACTOR - 1
+        factors = {0: difference} if len(difference) <= _FACTOR else {0: difference[:low], low: difference >> low}
+        products = {}
+        for position, factor in factors.items():
+            products[position] = Signal((factor * weight).shape(), name=f"last_product_{feature}_{position}")
+            m.d.sync += products[position].eq(factor * weight)
+        total = sum((product << position for position, product in products.items()), start << WEIGHT_FRACTION_BITS)
+        moved = Signal(signed(len(start) + WEIGHT_FRACTION_BITS), name=f"moved_{feature}")
         point = self.config.interpolation_fraction_bits + MAX_LEVEL_SHIFT
-        moved = Signal(signed(len(value) + MAX_LEVEL_SHIFT), name=f"moved_{feature}")
-        m.d.sync += moved.eq(value << (MAX_LEVEL_SHIFT - shift).as_unsigned())
         quotient = moved >> point
         half, below = moved[point - 1], moved[: point - 1]
-        m.d.sync += self.features[feature].eq(quotient + (half & (below.any() | moved[point])))
+        m.d.sync += [
+            start.eq(near << left),
+            moved.eq(total),
+            self.features[feature].eq(quotient + (half & (below.any() | moved[point]))),
+        ]
