@@ -15,6 +15,7 @@ from arch.errors import InputError
 from cli.cost import cost
 from cli.doctor import doctor
 from cli.frame import frame
+from cli.program import program
 from cli.render import render
 from cli.report import report
 from cli.simulate import simulate
@@ -35,6 +36,7 @@ app = typer.Typer(
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(simulate, name="simulate")
+app.add_typer(program, name="program")
 
 
 @app.callback()

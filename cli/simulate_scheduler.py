@@ -6,18 +6,23 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from arch.errors import InputError, check_integer, check_positive
+from arch.program_file import find_program
 from arch.scheduler import SchedulerConfig
 from cli.comparison import finish
 from cli.output import JsonOption, progress
 
-__all__ = ["scheduler"]
+__all__ = ["MOST_CLOCKS", "scheduler"]
+
+MOST_CLOCKS = 500_000_000
+"""A run takes minutes at most: the RTL counts every clock of every duration."""
 
 
 def scheduler(
     *,
-    program: Annotated[str, typer.Option(help="Program of workloads/programs; - and _ are the same.")] = (
-        "llama2-70b-2048"
-    ),
+    program: Annotated[
+        str, typer.Option(help="Program of workloads/programs (- and _ are the same), or a .toml or .json file.")
+    ] = "llama2-70b-2048",
     layers: Annotated[int, typer.Option(help="Iterations of the body; 0: the program's own.")] = 8,
     clock_mhz: Annotated[float, typer.Option(help="Clock of the unit, in MHz; sets the clocks of a duration.")] = 10.0,
     json: JsonOption = False,
@@ -26,17 +31,28 @@ def scheduler(
 
     Clocks are counted from ``start``. ``wakeup_clk_max`` is over nano-operations that found their unit and shares free.
     """
-    from arch.workload import load_program
+    check_integer("layers", layers, 0, (1 << 16) - 1)
+    check_positive("clock_mhz", clock_mhz)
+
     from sim.cosim.scheduler import run_program
     from sim.engine.scheduler import durations_in_clocks
     from sim.engine.scheduler import simulate as simulate_model
     from sim.engine.scheduler_measures import last_event_clk, most_issues_in_a_clock
 
-    loaded = load_program(program.replace("-", "_"))
+    loaded = find_program(program).program
     if layers:
         loaded = replace(loaded, count=layers)
     config = SchedulerConfig.for_program(loaded)
     durations = durations_in_clocks(loaded, clock_mhz * 1e6)
+    busiest = max(
+        sum(clocks for nano, clocks in zip(loaded.nano_operations, durations, strict=True) if nano.unit == unit)
+        for unit in loaded.units
+    )
+    if loaded.count * busiest > MOST_CLOCKS:
+        raise InputError(
+            f"clocks to simulate must be at most {MOST_CLOCKS}, not {loaded.count * busiest} or more; "
+            "take fewer layers or a lower clock_mhz"
+        )
     model = simulate_model(loaded, config, durations_clk=durations)
     with progress(f"simulating {loaded.count} layers") as update:
         run = run_program(loaded, config, durations, max_cycles=2 * model.makespan_clk + 1000, progress=update)

@@ -46,6 +46,32 @@ def test_rtl_and_model_print_one_timeline(capsys: pytest.CaptureFixture[str]) ->
         assert nano["end"] - nano["start"] == durations[nano["name"]]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--layers", "-1"), "layers must be an integer from 0 to 65535, not -1"),
+        (("--layers", "65536"), "layers must be an integer from 0 to 65535, not 65536"),
+        (("--clock-mhz", "0"), "clock_mhz must be a number above 0, not 0.0"),
+        (("--clock-mhz", "-1"), "clock_mhz must be a number above 0, not -1.0"),
+        (("--clock-mhz", "nan"), "clock_mhz must be a number above 0, not nan"),
+        (("--clock-mhz", "inf"), "clock_mhz must be a number above 0, not inf"),
+        (
+            ("--program", "none.toml"),
+            "program file must be a readable file, not 'none.toml' (No such file or directory)",
+        ),
+    ],
+)
+def test_a_wrong_option_is_named(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], sentence: str) -> None:
+    assert run(capsys, *arguments) == (2, "", f"ngpc: {sentence}\n")
+
+
+def test_a_run_without_end_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "--layers", "60000", "--clock-mhz", "100")
+    assert (code, out) == (2, "")
+    assert err.startswith("ngpc: clocks to simulate must be at most 500000000, not 1")
+    assert err.endswith(" or more; take fewer layers or a lower clock_mhz\n")
+
+
 def test_an_unknown_program_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "--program", "gpt-2")
     assert (code, out) == (2, "")
