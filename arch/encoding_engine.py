@@ -78,6 +78,7 @@ class EncodingEngineConfig:
         level l runs on engine ``l % level_parallel``
     table_rows : rows of one physical engine's feature table, over all banks; a multiple of 8
     arithmetic : ``int8`` or ``int16``
+    tile_remainder : levels may be tiles whose rows are no power of two, at the price of ``tile_remainder_latency``
     counters : physical engines count their clocks by :class:`EngineCounter`, readable through two more streams
     """
 
@@ -87,6 +88,7 @@ class EncodingEngineConfig:
     level_parallel: int = 1
     table_rows: int = 1 << 19
     arithmetic: str = "int8"
+    tile_remainder: bool = False
     counters: bool = False
 
     def __post_init__(self) -> None:
@@ -100,6 +102,7 @@ class EncodingEngineConfig:
         if self.table_rows % N_BANKS:
             raise InputError(f"table_rows must be a multiple of {N_BANKS}, not {self.table_rows}")
         integer_profile(self.arithmetic)
+        check_one_of("tile_remainder", self.tile_remainder, (True, False))
         check_one_of("counters", self.counters, (True, False))
 
     @property
@@ -148,12 +151,18 @@ class EncodingEngineConfig:
 
         More than ``latency``, so that a grid of one level per engine still takes a point a clock.
         """
-        return 32
+        return 48 if self.tile_remainder else 32
 
     @property
     def pos_fract_latency(self) -> int:
         """Clocks from coordinate and scale to cell and fraction: partial products, product, half cell."""
         return 3
+
+    @property
+    def tile_remainder_latency(self) -> int:
+        """Clocks from cell to reduced cell: terms, index, three to the product with the reciprocal, quotient, its
+        product, rest, correction; none without the option."""
+        return 9 if self.tile_remainder else 0
 
     @property
     def corner_index_latency(self) -> int:
@@ -196,7 +205,8 @@ class EncodingEngineConfig:
 
         One for the issue register, one for the arbiter's ranks.
         """
-        return 1 + self.pos_fract_latency + self.corner_index_latency + self.bank_select_latency + 1
+        to_index = self.pos_fract_latency + self.tile_remainder_latency + self.corner_index_latency
+        return 1 + to_index + self.bank_select_latency + 1
 
     @property
     def back_latency(self) -> int:
@@ -241,6 +251,16 @@ class LevelLayout:
         """True if a dense level has fewer rows than vertices, so that its sums wrap more than once."""
         level = self.level
         return not level.hashed and level.strides[-1] * level.resolution > level.entries
+
+    @property
+    def flat(self) -> bool:
+        """True if the level is too fine for a dense index, so that every corner is row 0."""
+        return not any(self.level.strides)
+
+    @property
+    def needs_remainder(self) -> bool:
+        """True if indices wrap by a true remainder: a tile smaller than its level, its rows no power of two."""
+        return self.tiled and self.level.entries & self.level.entries - 1 != 0
 
     def place(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bank and row of each table index: the selector bits, and the index with those bits squeezed out."""
@@ -313,8 +333,10 @@ def fitting_engine(grid: GridConfig, *, level_parallel: int = 1, arithmetic: str
         table_rows=_MAX_TABLE_ROWS,
         arithmetic=arithmetic,
     )
-    rows = max(layout.first_row + layout.rows for layout in level_layouts(grid, engine))
-    return replace(engine, table_rows=rows * N_BANKS)
+    layouts = level_layouts(grid, engine)
+    rows = max(layout.first_row + layout.rows for layout in layouts)
+    remainder = any(layout.needs_remainder for layout in layouts)
+    return replace(engine, table_rows=rows * N_BANKS, tile_remainder=remainder)
 
 
 def choose_bank_bits(level: GridLevel, n_pos_dims: int) -> tuple[int, int, int]:

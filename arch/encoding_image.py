@@ -33,6 +33,8 @@ __all__ = [
     "INTERPOLATION_SHIFT",
     "LEVEL_ADDRESS_SHIFT",
     "MASKED_SHIFT",
+    "RECIPROCAL_BITS",
+    "TILE_STRIDE_BITS",
     "ControlRegister",
     "LevelRegister",
     "check_runnable",
@@ -50,6 +52,10 @@ HASHED_SHIFT = 32
 """WRAP register: bit of the hashed flag."""
 MASKED_SHIFT = 33
 """WRAP register: bit of the flag for dense sums that wrap by mask."""
+RECIPROCAL_BITS = 32
+"""RECIPROCAL register: bits of the reciprocal; its shift stands above."""
+TILE_STRIDE_BITS = (17, 23)
+"""TILE register: bits of the strides of dimensions 1 and 2; ``STEP_BOTH`` stands above."""
 INTERPOLATION_SHIFT = 8
 """SHIFT register: bit where the interpolation starts."""
 INTERPOLATION_CODES = {"Linear": 0, "Nearest": 1, "Smoothstep": 2}
@@ -79,6 +85,11 @@ class LevelRegister(IntEnum):
     (entries - 1) of a hashed one with bit 32 set, or that of a tile smaller than its level with bit 33 set. PLACE
     holds the three bank-bit selectors, ascending, 4 bits each from bit 0, and the first row from bit 16. SHIFT holds
     the output shift, 3 bits, and the interpolation's number of ``INTERPOLATION_CODES`` from bit 8.
+
+    Builds with ``tile_remainder`` have two more, 0 for levels that need no remainder. For a tile of n rows,
+    2^(b-1) < n < 2^b, under a level of strides s: WRAP holds n, STRIDE_1 and STRIDE_2 hold s_1 mod n and s_2 mod n,
+    TILE holds s_1 in bits 16:0, s_2 in bits 39:17 and (s_1 + s_2) mod n from bit 40. RECIPROCAL holds
+    floor(2^(31+b) / n), 32 bits, and b from bit 32.
     """
 
     SCALE = 0
@@ -87,6 +98,8 @@ class LevelRegister(IntEnum):
     WRAP = 3
     PLACE = 4
     SHIFT = 5
+    TILE = 6
+    RECIPROCAL = 7
 
 
 def level_scale_raw(scale: np.float32) -> int:
@@ -102,9 +115,9 @@ def check_runnable(
     Raises
     ------
     InputError
-        If the grid does not fit, or needs what the engine does not compute: a tile smaller than its level and not of
-        a power of two of rows, a dense level too fine for an index, a scale past its register, a table row past a
-        load word.
+        If the grid does not fit, or needs what the engine does not compute: without ``tile_remainder`` a tile
+        smaller than its level and not of a power of two of rows, a scale past its register, a table row past a load
+        word.
     """
     row_bits = engine.n_features_per_level * engine.profile.value_bits
     if row_bits > DATA_BITS:
@@ -116,18 +129,11 @@ def check_runnable(
     levels = [layout.level for layout in layouts]
     for layout in layouts:
         level = layout.level
-        if level.hashed:
-            continue
-        if not any(level.strides):
-            raise InputError(
-                f"resolution of level {level.index} must be low enough for a dense index, not {level.resolution}; "
-                "lower per_level_scale or take a Hash grid"
-            )
-        if layout.tiled and level.entries & level.entries - 1:
+        if layout.needs_remainder and not engine.tile_remainder:
             raise InputError(
                 f"the tile of level {level.index} must be a power of two or at least the level's "
-                f"{level.resolution**grid.n_pos_dims} vertices on the encoding engine, not {level.entries}; "
-                "take a base_resolution that is a power of two"
+                f"{level.resolution**grid.n_pos_dims} vertices on this encoding engine, not {level.entries}; "
+                "take an engine with tile_remainder or a base_resolution that is a power of two"
             )
     for level in levels:
         if float(level.scale) > LEVEL_SCALE.to_float(LEVEL_SCALE.maximum):
@@ -195,7 +201,9 @@ def encoding_image(
 def _level_registers(number: int, layout: LevelLayout, engine: EncodingEngineConfig, shift: int) -> LoadImage:
     level = layout.level
     index_mask = (1 << engine.index_bits) - 1
-    strides = (*level.strides, 0)
+    strides = (*level.strides, 0)[:3]
+    if layout.needs_remainder:
+        strides = tuple(stride % level.entries for stride in strides)
     place = layout.first_row << FIRST_ROW_SHIFT
     for selector, bit in enumerate(layout.bank_bits):
         place |= bit << selector * BANK_BIT_FIELD
@@ -207,15 +215,30 @@ def _level_registers(number: int, layout: LevelLayout, engine: EncodingEngineCon
         LevelRegister.PLACE: place,
         LevelRegister.SHIFT: shift,
     }
+    if engine.tile_remainder:
+        registers |= _remainder_registers(layout)
     address = np.array(list(registers)) | number << LEVEL_ADDRESS_SHIFT
     return LoadImage.of(LoadTarget.LEVEL_REGISTER, address, np.array(list(registers.values()), dtype=np.int64))
+
+
+def _remainder_registers(layout: LevelLayout) -> dict[LevelRegister, int]:
+    if not layout.needs_remainder:
+        return {LevelRegister.TILE: 0, LevelRegister.RECIPROCAL: 0}
+    entries = layout.level.entries
+    stride_1, stride_2 = (*layout.level.strides, 0)[1:3]
+    both = (stride_1 + stride_2) % entries
+    bits = entries.bit_length()
+    tile = stride_1 | stride_2 << TILE_STRIDE_BITS[0] | both << sum(TILE_STRIDE_BITS)
+    return {LevelRegister.TILE: tile, LevelRegister.RECIPROCAL: (1 << 31 + bits) // entries | bits << RECIPROCAL_BITS}
 
 
 def _wrap(layout: LevelLayout) -> int:
     entries = layout.level.entries
     if layout.level.hashed:
         return 1 << HASHED_SHIFT | entries - 1
-    return 1 << MASKED_SHIFT | entries - 1 if layout.tiled else entries
+    if layout.flat:
+        return 1 << MASKED_SHIFT
+    return 1 << MASKED_SHIFT | entries - 1 if layout.tiled and not layout.needs_remainder else entries
 
 
 def _table(layout: LevelLayout, engine: EncodingEngineConfig, tables_raw: np.ndarray) -> LoadImage:

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from arch.encoding_engine import EncodingEngineConfig
 from rtl.encoding.pos_fract import CELL_BITS
+from rtl.encoding.tile_remainder import first_cell_bits
 
 __all__ = ["CornerIndex"]
 
@@ -21,7 +22,8 @@ class CornerIndex(wiring.Component):
     Timing: latency ``config.corner_index_latency`` = 4 enabled clocks, initiation interval 1.
 
     Numerics: docs/numerics.md, "Grid encoding" step 5, in the low ``config.index_bits`` bits. Dense sums wrap by one
-    conditional subtract (a sum must be below ``2 * limit``), hashes and tiles by mask.
+    conditional subtract (a sum must be below ``2 * limit``), hashes and tiles by mask. A cell that ``TileRemainder``
+    has reduced wraps by the subtract, too: its row and the step of a corner are each below ``limit``.
 
     Parameters
     ----------
@@ -30,11 +32,13 @@ class CornerIndex(wiring.Component):
     Members
     -------
     en : In(1), the pipeline moves
-    cell : In(n_pos_dims x 15 bits)
+    cell : In(n_pos_dims x 15 bits; with ``config.tile_remainder``, ``first_cell_bits``)
     strides : In((n_pos_dims - 1) x index_bits), of dimensions 1 and 2; that of dimension 0 is 1
     limit : In(index_bits), entries of a dense level, mask of a hashed or tiled one
     hashed : In(1)
     masked : In(1), a dense sum wraps by mask, too
+    reduced, both : In(1), In(index_bits - 1), with ``config.tile_remainder`` only: the cell is a row of a tile, and
+        what its corners at +1 in dimensions 1 and 2 add, as the host reduced it
     index : Out(n_corners x (index_bits - 1))
 
     Notes
@@ -45,14 +49,16 @@ class CornerIndex(wiring.Component):
     def __init__(self, config: EncodingEngineConfig) -> None:
         self.config = config
         bits = config.index_bits
+        tile_members = {"reduced": In(1), "both": In(bits - 1)}
         super().__init__(
             {
                 "en": In(1),
-                "cell": In(data.ArrayLayout(unsigned(CELL_BITS), config.n_pos_dims)),
+                "cell": In(data.ArrayLayout(unsigned(first_cell_bits(config)), config.n_pos_dims)),
                 "strides": In(data.ArrayLayout(unsigned(bits), config.n_pos_dims - 1)),
                 "limit": In(bits),
                 "hashed": In(1),
                 "masked": In(1),
+                **(tile_members if config.tile_remainder else {}),
                 "index": Out(data.ArrayLayout(unsigned(bits - 1), config.n_corners)),
             }
         )
@@ -79,10 +85,13 @@ class CornerIndex(wiring.Component):
             m.d.sync += [later.eq(earlier) for earlier, later in pairwise(wrap)]
             m.d.sync += product[0].eq(self.cell[0])
             for dim in range(1, dims):
-                m.d.sync += product[dim].eq(self.cell[dim] * self.strides[dim - 1])
+                m.d.sync += product[dim].eq(self.cell[dim][:CELL_BITS] * self.strides[dim - 1])
             for upper, value in enumerate(step):
                 strides = [self.strides[dim] for dim in range(dims - 1) if upper >> dim & 1]
-                m.d.sync += value.eq(sum(strides, start=Const(0)))
+                total_step = sum(strides, start=Const(0))
+                if self.config.tile_remainder and upper == 3:
+                    total_step = Mux(self.reduced, self.both, total_step)
+                m.d.sync += value.eq(total_step)
             m.d.sync += [first[side].eq(product[0] + side) for side in range(2)]
             for upper, value in enumerate(outer):
                 if dims == 2:

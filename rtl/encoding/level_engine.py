@@ -19,6 +19,7 @@ from rtl.encoding.fraction_weight import FractionWeight
 from rtl.encoding.interpolate import Interpolate, output_shift_bits
 from rtl.encoding.level_registers import LevelRegisters
 from rtl.encoding.pos_fract import PosFract
+from rtl.encoding.tile_remainder import TileLayout, TileRemainder
 from rtl.streams import PointLayout, VectorLayout
 
 __all__ = ["LevelEngine"]
@@ -168,8 +169,9 @@ class LevelEngine(wiring.Component):
                 "masked": 1,
             }
         )
-        m.submodules.hash_delay = hashing = DelayLine(hash_layout, config.pos_fract_latency)
-        to_place = config.pos_fract_latency + config.corner_index_latency
+        to_index = config.pos_fract_latency + config.tile_remainder_latency
+        m.submodules.hash_delay = hashing = DelayLine(hash_layout, to_index)
+        to_place = to_index + config.corner_index_latency
         m.submodules.bank_bits_delay = bank_bits = DelayLine(BankSelectorLayout(), to_place)
         for stage in (pos_fract, corner_index, bank_select, hashing, bank_bits):
             m.d.comb += stage.en.eq(advance)
@@ -181,7 +183,6 @@ class LevelEngine(wiring.Component):
             hashing.i.limit.eq(registers.limit),
             hashing.i.hashed.eq(registers.hashed),
             hashing.i.masked.eq(registers.masked),
-            corner_index.cell.eq(pos_fract.cell),
             corner_index.strides.eq(hashing.o.strides),
             corner_index.limit.eq(hashing.o.limit),
             corner_index.hashed.eq(hashing.o.hashed),
@@ -190,7 +191,37 @@ class LevelEngine(wiring.Component):
             bank_select.index.eq(corner_index.index),
             bank_select.bank_bits.eq(bank_bits.o),
         ]
+        if config.tile_remainder:
+            self._reduce(m, advance, registers, pos_fract, corner_index)
+        else:
+            m.d.comb += corner_index.cell.eq(pos_fract.cell)
         return pos_fract, bank_select
+
+    def _reduce(
+        self, m: Module, advance: Signal, registers: Value, pos_fract: PosFract, corner_index: CornerIndex
+    ) -> None:
+        """Between cell and corner indices: the remainder of tiles whose rows are no power of two."""
+        config = self.config
+        layout = data.StructLayout({"tile": TileLayout(config), "limit": config.index_bits})
+        step = data.StructLayout({"reduced": 1, "both": config.index_bits - 1})
+        m.submodules.tile_delay = tile = DelayLine(layout, config.pos_fract_latency)
+        m.submodules.tile_remainder = remainder = TileRemainder(config)
+        m.submodules.tile_step_delay = steps = DelayLine(step, config.tile_remainder_latency)
+        for stage in (tile, remainder, steps):
+            m.d.comb += stage.en.eq(advance)
+        m.d.comb += [
+            tile.i.tile.eq(registers.tile),
+            tile.i.limit.eq(registers.limit),
+            remainder.cell.eq(pos_fract.cell),
+            remainder.tile.eq(tile.o.tile),
+            remainder.limit.eq(tile.o.limit),
+            steps.i.reduced.eq(tile.o.tile.reciprocal[-1]),
+            steps.i.both.eq(tile.o.tile.both),
+            corner_index.reduced.eq(steps.o.reduced),
+            corner_index.both.eq(steps.o.both),
+            corner_index.cell[0].eq(remainder.first),
+        ]
+        m.d.comb += [corner_index.cell[dim].eq(remainder.others[dim - 1]) for dim in range(1, config.n_pos_dims)]
 
     def _look_up(
         self, m: Module, advance: Signal, issued: dict[str, Value], stages: tuple[PosFract, BankSelect]

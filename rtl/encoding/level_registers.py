@@ -11,12 +11,15 @@ from arch.encoding_image import (
     INTERPOLATION_SHIFT,
     LEVEL_ADDRESS_SHIFT,
     MASKED_SHIFT,
+    RECIPROCAL_BITS,
+    TILE_STRIDE_BITS,
     LevelRegister,
 )
 from arch.load import DATA_BITS
 from arch.number_format import LEVEL_SCALE
 from rtl.encoding.bank_select import BankSelectorLayout, bank_row_bits
 from rtl.encoding.interpolate import output_shift_bits
+from rtl.encoding.tile_remainder import TileLayout
 
 __all__ = ["LevelLayoutRegisters", "LevelRegisters"]
 
@@ -36,6 +39,7 @@ class LevelLayoutRegisters(data.StructLayout):
                 "first_row": bank_row_bits(config),
                 "shift": output_shift_bits(),
                 "interpolation": 2,
+                **({"tile": TileLayout(config)} if config.tile_remainder else {}),
             }
         )
 
@@ -85,6 +89,11 @@ class LevelRegisters(wiring.Component):
             LevelRegister.PLACE: [(read.bank_bits.as_value(), 0), (read.first_row, FIRST_ROW_SHIFT)],
             LevelRegister.SHIFT: [(read.shift, 0), (read.interpolation, INTERPOLATION_SHIFT)],
         }
+        if self.config.tile_remainder:
+            tile = read.tile
+            shifts = (0, TILE_STRIDE_BITS[0], sum(TILE_STRIDE_BITS))
+            fields[LevelRegister.TILE] = list(zip((tile.stride_1, tile.stride_2, tile.both), shifts, strict=True))
+            fields[LevelRegister.RECIPROCAL] = [(tile.reciprocal, 0), (tile.shift, RECIPROCAL_BITS)]
         for dim in range(1, self.config.n_pos_dims):
             fields[LevelRegister(LevelRegister.STRIDE_1 + dim - 1)] = [(read.strides[dim - 1], 0)]
         for register, parts in fields.items():

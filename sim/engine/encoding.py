@@ -94,7 +94,10 @@ class EncodingClock:
             level = layout.level
             strides = (*level.strides, 0)[:3]
             scale = level_scale_raw(level.scale)
-            row[:] = (scale, *strides[1:], level.entries, level.hashed, *layout.bank_bits, layout.engine, layout.tiled)
+            # A level too fine for an index wraps to its one row like a tile of one.
+            entries = 1 if layout.flat else level.entries
+            wraps = layout.flat or layout.tiled
+            row[:] = (scale, *strides[1:], entries, level.hashed, *layout.bank_bits, layout.engine, wraps)
         parallel = engine.level_parallel
         never = -(1 << 60)
         self._accepted = np.array([never], dtype=np.int64)
@@ -225,8 +228,8 @@ def _lookup_clocks(points, number, levels, level):
                 index += levels[level, 2]
             following = index + one
             if levels[level, 9] != zero:
-                index &= entries - one
-                following &= entries - one
+                index %= entries
+                following %= entries
             if index >= entries:
                 index -= entries
             if following >= entries:

@@ -1,5 +1,7 @@
 """Bank layout, conflict counts and latencies of the encoding engine's configuration."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from arch.encoding_engine import (
     EncodingEngineConfig,
     bank_of,
     conflict_clocks,
+    fitting_engine,
     level_layouts,
     squeeze,
 )
@@ -84,6 +87,8 @@ def test_latency_adds_up_and_leaves_credit(dims):
     assert config.latency == 18 + 2 * dims <= 24
     # One credit a point: a clock to take it, ``latency`` to its features, and the credit is back.
     assert config.points_in_flight > config.latency
+    tiled = replace(config, tile_remainder=True)
+    assert tiled.latency == config.latency + 9 < tiled.points_in_flight
 
 
 @pytest.mark.parametrize(
@@ -95,6 +100,7 @@ def test_latency_adds_up_and_leaves_credit(dims):
         ({"level_parallel": 3}, "level_parallel must be one of 1, 2, 4, 8, 16, not 3"),
         ({"n_levels": 2, "level_parallel": 4}, "level_parallel must be at most n_levels = 2, not 4"),
         ({"table_rows": 100}, "table_rows must be a multiple of 8, not 100"),
+        ({"tile_remainder": None}, "tile_remainder must be one of True, False, not None"),
         ({"counters": 1}, "counters must be one of True, False, not 1"),
         ({"arithmetic": "fp16"}, "arithmetic must be one of int8, int16, not 'fp16'"),
     ],
@@ -108,3 +114,10 @@ def test_refused_engines(change, message):
 def test_a_grid_that_does_not_fit_says_by_how_much():
     with pytest.raises(InputError, match=r"^table_rows of the encoding engine must be at least \d+ for this grid, not"):
         level_layouts(SMALL, EncodingEngineConfig(table_rows=512))
+
+
+def test_the_smallest_engine_of_a_grid_has_what_the_grid_needs():
+    assert not fitting_engine(SMALL).tile_remainder
+    tiles = GridConfig(n_pos_dims=3, grid_type="Tiled", n_levels=2, base_resolution=5)
+    engine = fitting_engine(tiles)
+    assert engine.tile_remainder and len(check_runnable(tiles, engine)) == 2

@@ -14,6 +14,8 @@ from arch.load import LoadTarget
 GRID = GridConfig(n_pos_dims=3, n_levels=4, log2_hashmap_size=10, base_resolution=5, per_level_scale=1.8)
 ENGINE = EncodingEngineConfig(n_levels=5, level_parallel=2, table_rows=4096)
 SHIFTS = [0, 3, 7, 1]
+PLAIN_REGISTERS = set(LevelRegister) - {LevelRegister.TILE, LevelRegister.RECIPROCAL}
+"""Registers of a build without options."""
 
 
 def _tables(seed: int, grid: GridConfig = GRID) -> np.ndarray:
@@ -32,11 +34,11 @@ def test_control_and_level_registers(seed):
     image = encoding_image(GRID, ENGINE, _tables(seed), SHIFTS)
     assert _words(image, LoadTarget.ENCODING_CONTROL) == {0: 4, 1: 3}
     words = _words(image, LoadTarget.LEVEL_REGISTER)
-    assert len(words) == 4 * len(LevelRegister)
+    assert len(words) == 4 * len(PLAIN_REGISTERS)
     low = (1 << ENGINE.index_bits) - 1
     for layout, shift in zip(level_layouts(GRID, ENGINE), SHIFTS, strict=True):
         level = layout.level
-        read = {register: words[level.index << 3 | register] for register in LevelRegister}
+        read = {register: words[level.index << 3 | register] for register in PLAIN_REGISTERS}
         assert abs(read[LevelRegister.SCALE] / 1024 - float(level.scale)) <= 2**-11
         strides = HASH_PRIMES if level.hashed else (1, level.resolution, level.resolution**2)
         assert (read[LevelRegister.STRIDE_1], read[LevelRegister.STRIDE_2]) == (strides[1] & low, strides[2] & low)
@@ -81,8 +83,8 @@ def test_one_level_alone(seed):
     whole, alone = encoding_image(GRID, ENGINE, tables, SHIFTS), encoding_image(GRID, ENGINE, tables, SHIFTS, only=2)
     assert _words(alone, LoadTarget.ENCODING_CONTROL) == {0: 1, 1: 3}
     given, taken = _words(whole, LoadTarget.LEVEL_REGISTER), _words(alone, LoadTarget.LEVEL_REGISTER)
-    assert set(taken) == set(LevelRegister)
-    for register in set(LevelRegister) - {LevelRegister.PLACE}:
+    assert set(taken) == PLAIN_REGISTERS
+    for register in PLAIN_REGISTERS - {LevelRegister.PLACE}:
         assert taken[register] == given[2 << 3 | register]
     (layout,) = level_layouts(GRID, ENGINE, only=2)
     assert (layout.engine, layout.first_row, layout.level) == (0, 0, GRID.levels[2])
@@ -108,8 +110,8 @@ def test_widest_table_words(seed):
             replace(GRID, grid_type="Tiled"),
             ENGINE,
             (
-                "the tile of level 1 must be a power of two or at least the level's 729 vertices on the encoding "
-                "engine, not 125; take a base_resolution that is a power of two"
+                "the tile of level 1 must be a power of two or at least the level's 729 vertices on this encoding "
+                "engine, not 125; take an engine with tile_remainder or a base_resolution that is a power of two"
             ),
         ),
         (
@@ -126,8 +128,8 @@ def test_widest_table_words(seed):
             replace(GRID, grid_type="Tiled", base_resolution=12, per_level_scale=8.0, n_levels=4),
             replace(ENGINE, table_rows=1 << 24),
             (
-                "the tile of level 1 must be a power of two or at least the level's 884736 vertices on the encoding "
-                "engine, not 1728; take a base_resolution that is a power of two"
+                "the tile of level 1 must be a power of two or at least the level's 884736 vertices on this encoding "
+                "engine, not 1728; take an engine with tile_remainder or a base_resolution that is a power of two"
             ),
         ),
         (
@@ -148,14 +150,35 @@ def test_refused_grids(grid, engine, message):
     assert str(refused.value) == message
 
 
-def test_a_dense_level_without_index_is_refused():
+def test_a_level_too_fine_for_a_dense_index_wraps_to_row_0(seed):
     grid = GridConfig(n_pos_dims=3, grid_type="Tiled", n_levels=2, base_resolution=8, per_level_scale=250.0)
-    with pytest.raises(InputError) as refused:
-        check_runnable(grid, replace(ENGINE, table_rows=1 << 16))
-    assert str(refused.value) == (
-        "resolution of level 1 must be low enough for a dense index, not 2000; "
-        "lower per_level_scale or take a Hash grid"
+    layouts = check_runnable(grid, ENGINE)
+    assert [layout.flat for layout in layouts] == [False, True] and not any(
+        layout.needs_remainder for layout in layouts
     )
+    image = encoding_image(grid, ENGINE, _tables(seed, grid), [0, 0])
+    words = _words(image, LoadTarget.LEVEL_REGISTER)
+    assert words[1 << 3 | LevelRegister.WRAP] == 1 << 33
+    assert words[1 << 3 | LevelRegister.STRIDE_1] == words[1 << 3 | LevelRegister.STRIDE_2] == 0
+
+
+def test_remainder_registers(seed):
+    """Tiles of 5^3 under 5, 9, 17 and 31 vertices an axis; level 0 fills its tile and wraps by subtraction."""
+    grid = replace(GRID, grid_type="Tiled")
+    engine = replace(ENGINE, tile_remainder=True)
+    layouts = check_runnable(grid, engine)
+    assert [layout.needs_remainder for layout in layouts] == [False, True, True, True]
+    words = _words(encoding_image(grid, engine, _tables(seed, grid), SHIFTS), LoadTarget.LEVEL_REGISTER)
+    assert len(words) == 4 * len(LevelRegister)
+    assert words[LevelRegister.TILE] == words[LevelRegister.RECIPROCAL] == 0
+    for layout in layouts[1:]:
+        read = {register: words[layout.level.index << 3 | register] for register in LevelRegister}
+        resolution = layout.level.resolution
+        steps = [resolution % 125, resolution**2 % 125]
+        assert [read[LevelRegister.STRIDE_1], read[LevelRegister.STRIDE_2], read[LevelRegister.WRAP]] == [*steps, 125]
+        assert read[LevelRegister.TILE] == resolution | resolution**2 << 17 | sum(steps) % 125 << 40
+        # 2^38 / 125, rounded down, and 7: 64 < 125 < 128
+        assert read[LevelRegister.RECIPROCAL] == 2199023255 | 7 << 32
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,22 @@ def test_held_clocks_are_the_conflicts(parallel, seed):
     assert busiest + engine.latency <= timing.cycles <= busiest + engine.latency + 32
 
 
-def test_tiles_smaller_than_their_level(seed):
-    grid = replace(GRID, grid_type="Tiled", base_resolution=8)
+@pytest.mark.parametrize("base_resolution", [8, 5, 11])
+def test_tiles_smaller_than_their_level(base_resolution, seed):
+    grid = replace(GRID, grid_type="Tiled", base_resolution=base_resolution)
+    engine = replace(ENGINE, tile_remainder=base_resolution != 8)
     points = _points(seed, 2000)
-    held = (_clocks(grid, ENGINE, points) - 1).sum()
-    assert encoding_cycles(grid, ENGINE, points).held.sum() == held
+    held = (_clocks(grid, engine, points) - 1).sum()
+    timing = encoding_cycles(grid, engine, points)
+    assert timing.held.sum() == held
+    assert timing.features[0] >= engine.latency + 5 == (38 if engine.tile_remainder else 29)
+
+
+def test_a_level_too_fine_for_an_index_reads_one_row():
+    """Eight corners on one bank: four clocks a lookup."""
+    grid = GridConfig(n_pos_dims=3, grid_type="Tiled", n_levels=2, base_resolution=8, per_level_scale=250.0)
+    timing = encoding_cycles(grid, ENGINE, _points(1, 200), only=1)
+    assert timing.held.tolist() == [3 * 200]
 
 
 def test_2d_grid_on_a_3d_build_reads_four_corners(seed):

@@ -1,5 +1,6 @@
 """The whole engine in Amaranth's simulator against an independent scalar model; streams, latency, throughput."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -121,6 +122,15 @@ GRIDS = {
         interpolation="Smoothstep",
     ),
     "2d": GridConfig(n_pos_dims=2, n_levels=2, log2_hashmap_size=6, base_resolution=5, per_level_scale=2.1),
+    # tiles of 5^3 rows under 5^3, 10^3 and 19^3 vertices; the third dimension's stride alone is larger
+    "tiles": GridConfig(n_pos_dims=3, grid_type="Tiled", n_levels=3, base_resolution=5, per_level_scale=1.9),
+    "tiles 2d": GridConfig(n_pos_dims=2, grid_type="Tiled", n_levels=3, base_resolution=7, per_level_scale=7.7),
+    # level 1 has 2000 vertices an axis: past 1625 the library reads row 0 for every point
+    "flat": GridConfig(n_pos_dims=3, grid_type="Tiled", n_levels=2, base_resolution=8, per_level_scale=250.0),
+}
+ENGINES = {
+    "tiles": replace(SMALL, tile_remainder=True),
+    "tiles 2d": replace(SMALL, tile_remainder=True),
 }
 
 
@@ -134,6 +144,9 @@ GRIDS = {
         ("2d", 1.0, 1.0),
         ("nearest", 1.0, 1.0),
         ("smoothstep", 0.6, 0.6),
+        ("tiles", 1.0, 0.6),
+        ("tiles 2d", 0.6, 1.0),
+        ("flat", 1.0, 1.0),
     ],
 )
 def test_golden(name, source, sink, seed):
@@ -145,15 +158,18 @@ def test_golden(name, source, sink, seed):
             rng.choice([0, 1, ONE // 2, ONE - 1, ONE], (12, grid.n_pos_dims)),
         ]
     )
-    run = Run(SMALL, grid, points, seed).simulate(source=source, sink=sink)
+    run = Run(ENGINES.get(name, SMALL), grid, points, seed).simulate(source=source, sink=sink)
     assert run.features == run.expected
     assert run.last == [number % 7 == 6 for number in range(len(points))]
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_latency_and_a_point_a_clock(dims, seed):
+@pytest.mark.parametrize("tile_remainder", [False, True])
+def test_latency_and_a_point_a_clock(dims, tile_remainder, seed):
     """One level per engine and no conflicts: ``config.latency`` clocks, then a point every clock."""
-    engine = EncodingEngineConfig(n_pos_dims=dims, n_levels=2, level_parallel=2, table_rows=1024)
+    engine = EncodingEngineConfig(
+        n_pos_dims=dims, n_levels=2, level_parallel=2, table_rows=1024, tile_remainder=tile_remainder
+    )
     # Resolution 2: its whole cell is at most one corner a bank.
     grid = GridConfig(n_pos_dims=dims, grid_type="Dense", n_levels=2, base_resolution=2, per_level_scale=1.0)
     points = np.full((50, dims), ONE // 4)
