@@ -62,16 +62,17 @@ def numpy_call(function: object, *arguments: object) -> np.ndarray:
 
 
 def finish(result: dict, json: bool) -> None:
-    """Print the result; exit code 1 if a value or a clock differs, in the whole run or in any level."""
+    """Print the result; exit code 1 if a value or a clock differs, in the whole run, a level or a case."""
     if json:
         print_json(result)
     else:
         plain = [(name, value) for name, value in result.items() if not isinstance(value, list)]
         print_table("Simulation", ("what", "value"), plain)
         for name, rows in result.items():
-            if isinstance(rows, list):
+            if isinstance(rows, list) and rows:
                 print_table(name, tuple(rows[0]), [tuple(row.values()) for row in rows])
-    clocks = [entry for entry in [result, *result.get("levels", [])] if "cycles_rtl" in entry]
+    parts = [*result.get("levels", []), *result.get("cases", [])]
+    clocks = [entry for entry in [result, *parts] if "cycles_rtl" in entry]
     if (
         result["mismatches"]
         or result.get("counter_mismatches")

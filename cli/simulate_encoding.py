@@ -1,6 +1,7 @@
 """``ngpc simulate encoding``: every level of a grid by itself at a point a clock, or the whole grid on some engines."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -8,25 +9,22 @@ import typer
 
 from arch.checkpoint import QuantizedField
 from arch.encoding_engine import (
-    N_BANKS,
     EncodingEngineConfig,
     EngineCounter,
     LevelLayout,
-    fitting_engine,
     level_layouts,
 )
 from arch.encoding_image import encoding_image
-from arch.grid import GridConfig
+from arch.errors import InputError
 from arch.number_format import integer_profile
 from arch.presets import FIELDS, preset
 from arch.random_field import random_field
 from cli.comparison import Pattern, Seed, Waves, finish, numpy_call, point_stream
+from cli.encoding_build import level_engine, whole_engine
 from cli.output import JsonOption, progress
+from cli.simulate_encoding_vectors import run_vectors
 
 __all__ = ["encoding"]
-
-_SHARED_TABLE_ROWS = (1 << 18, 1 << 23, 1 << 24)
-"""Table sizes of the builds, so that presets share a build instead of compiling one each."""
 
 
 def encoding(
@@ -38,6 +36,11 @@ def encoding(
     level_parallel: Annotated[
         int, typer.Option(help="Physical level engines, 1, 2, 4, 8 or 16, for the whole grid; 0: each level alone.")
     ] = 0,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="Folder of tiny-cuda-nn's vectors: their grids, tables and points instead of a preset's."),
+    ] = None,
+    arithmetic: Annotated[str, typer.Option(help="int8 or int16.")] = "int8",
     seed: Seed = 0,
     waves: Waves = None,
     json: JsonOption = False,
@@ -45,15 +48,31 @@ def encoding(
     """The grid encoding engine on a preset's grid with random tables.
 
     By default every level runs alone on one build, its registers and table loaded anew, so that its clocks are its
-    own. With ``--level-parallel`` all levels of a point run together.
+    own. With ``--level-parallel`` all levels of a point run together. With ``--vectors`` tables of the real library
+    are quantised and looked up at its points, and the features also held against its fp16 output.
     """
+    if vectors is not None:
+        given = (name, points, pattern, log2_hashmap_size, level_parallel, waves)
+        if given != ("gia_hash", 8192, "random", 0, 0, None):
+            raise InputError(
+                "--vectors must come without --preset, --points, --pattern, --log2-hashmap-size, --level-parallel "
+                "and --waves, not with them; its files hold grids and points"
+            )
+        result = run_vectors(vectors, arithmetic)
+        finish(result, json)
+        if result["beyond_bound"]:
+            raise typer.Exit(1)
+        return
     config = preset("field", FIELDS, name)
     if log2_hashmap_size:
         config = replace(config, grid=replace(config.grid, log2_hashmap_size=log2_hashmap_size))
     grid = config.grid
-    engine = _whole_engine(grid, level_parallel) if level_parallel else _level_engine(grid)
+    if level_parallel:
+        engine = whole_engine(grid, level_parallel, arithmetic=arithmetic)
+    else:
+        engine = level_engine(grid, arithmetic=arithmetic)
     coordinates = point_stream(pattern, points, grid.n_pos_dims, seed)
-    field = random_field(config, seed=seed)
+    field = random_field(config, arithmetic=arithmetic, seed=seed)
     run = _run_whole if level_parallel else _run_levels
     result = {"preset": name, "pattern": pattern, "points": points, **run(field, engine, coordinates, waves)}
     finish(result, json)
@@ -151,22 +170,6 @@ def _golden(field: QuantizedField, coordinates: np.ndarray) -> np.ndarray:
     """(points, n_levels, n_features_per_level) raw features."""
     from reference.grid_encoding import encode_integer
 
-    profile = integer_profile("int8")
+    profile = integer_profile(field.arithmetic)
     features = numpy_call(encode_integer, field.config.grid, field.tables, field.level_shifts, coordinates, profile)
     return features.reshape(len(coordinates), field.config.grid.n_levels, -1)
-
-
-def _whole_engine(grid: GridConfig, level_parallel: int) -> EncodingEngineConfig:
-    """A 3-dimensional 16-level build with shared table sizes."""
-    smallest = fitting_engine(grid, level_parallel=level_parallel)
-    rows = next(rows for rows in _SHARED_TABLE_ROWS if rows >= smallest.table_rows)
-    return replace(smallest, n_pos_dims=3, n_levels=16, table_rows=rows, counters=True)
-
-
-def _level_engine(grid: GridConfig) -> EncodingEngineConfig:
-    """A 3-dimensional build of one level, whose table holds the largest level of every preset."""
-    engine = EncodingEngineConfig(
-        n_features_per_level=grid.n_features_per_level, n_levels=1, table_rows=_SHARED_TABLE_ROWS[-1], counters=True
-    )
-    rows = max(level_layouts(grid, engine, only=level)[0].rows for level in range(grid.n_levels)) * N_BANKS
-    return replace(engine, table_rows=next(shared for shared in _SHARED_TABLE_ROWS[1:] if shared >= rows))
