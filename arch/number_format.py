@@ -14,9 +14,12 @@ from arch.errors import check_integer, check_one_of
 __all__ = [
     "ARITHMETICS",
     "COORDINATE",
+    "FP16",
+    "FP32",
     "LEVEL_SCALE",
     "WEIGHT_FRACTION_BITS",
     "FixedPoint",
+    "FloatFormat",
     "IntegerProfile",
     "integer_profile",
     "round_shift",
@@ -79,6 +82,59 @@ LEVEL_SCALE = FixedPoint(signed=False, integer_bits=14, fraction_bits=10)
 
 WEIGHT_FRACTION_BITS = 8
 """Bits of a position's fraction inside its cell, hence of an interpolation weight; truncated, so always below 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloatFormat:
+    """A binary interchange format of IEEE 754: sign, biased exponent, mantissa, from the highest bit down.
+
+    A value is ``(-1)**sign * 2**(exponent - bias - mantissa_bits) * significand``; the significand has the hidden bit
+    above the mantissa. Subnormals have exponent field 0, count as exponent 1 and have no hidden bit. The highest
+    exponent field is infinity with mantissa 0, else NaN.
+
+    Parameters
+    ----------
+    exponent_bits, mantissa_bits : widths of the fields
+    """
+
+    exponent_bits: int
+    mantissa_bits: int
+
+    def __post_init__(self) -> None:
+        check_integer("exponent_bits", self.exponent_bits, 2, 11)
+        check_integer("mantissa_bits", self.mantissa_bits, 2, 52)
+
+    @property
+    def width(self) -> int:
+        """Bits of a number."""
+        return 1 + self.exponent_bits + self.mantissa_bits
+
+    @property
+    def significand_bits(self) -> int:
+        """Mantissa and hidden bit."""
+        return self.mantissa_bits + 1
+
+    @property
+    def bias(self) -> int:
+        """Exponent field of 1.0."""
+        return (1 << (self.exponent_bits - 1)) - 1
+
+    @property
+    def special(self) -> int:
+        """Exponent field of infinity and NaN."""
+        return (1 << self.exponent_bits) - 1
+
+    @property
+    def nan(self) -> int:
+        """The NaN every operation gives: all bits but the sign, as an NVIDIA GPU's."""
+        return (1 << (self.width - 1)) - 1
+
+
+FP16 = FloatFormat(exponent_bits=5, mantissa_bits=10)
+"""IEEE 754 binary16."""
+
+FP32 = FloatFormat(exponent_bits=8, mantissa_bits=23)
+"""IEEE 754 binary32."""
 
 
 @dataclass(frozen=True, kw_only=True)
