@@ -69,9 +69,9 @@ def disassemble(text: str) -> tuple[Program, SchedulerConfig]:
     if len(lines) > _LONGEST_FILE:
         raise InputError(f"load words must be at most {_LONGEST_FILE} lines, not {len(lines)}")
     config = _config(lines)
-    packed = _unpack(_words(lines, config), config)
-    program = _program(packed, _names(lines))
-    if list(pack_program(program, config).load_words()) != list(packed.load_words()):
+    words = _words(lines, config)
+    program = _program(_unpack(words, config), _names(lines))
+    if list(pack_program(program, config).load_words()) != [(*key, word) for key, word in words.items()]:
         raise InputError(
             f"load words must be those of a program as it is assembled, not others that run {program.name}"
         )
@@ -161,7 +161,7 @@ def _words(lines: Sequence[str], config: SchedulerConfig) -> dict[tuple[LoadTabl
 
 
 def _unpack(words: Mapping[tuple[LoadTable, int], int], config: SchedulerConfig) -> PackedProgram:
-    """Tables from words; every table must begin at address 0 and have no gap."""
+    """Tables from words in any order; every table must begin at address 0 and have no gap."""
     tables: dict[LoadTable, list[int]] = {}
     for table in LoadTable:
         count = sum(found is table for found, _ in words)
