@@ -20,6 +20,7 @@ class SchedulerConfig:
     n_pools : shared resources, 1 to 4
     n_chunks : width of a scoreboard bitmap, 1 to 64
     share_bits : width of a credit counter, 1 to 8
+    check_load : ``start`` checks the loaded program first and refuses an illegal one
     """
 
     n_descriptors: int = 32
@@ -28,6 +29,7 @@ class SchedulerConfig:
     n_pools: int = 1
     n_chunks: int = 16
     share_bits: int = 7
+    check_load: bool = False
 
     def __post_init__(self) -> None:
         check_one_of("n_descriptors", self.n_descriptors, (8, 16, 32, 64))
@@ -36,6 +38,7 @@ class SchedulerConfig:
         check_integer("n_pools", self.n_pools, 1, 4)
         check_integer("n_chunks of the scheduler", self.n_chunks, 1, MAX_CHUNKS)
         check_integer("share_bits", self.share_bits, 1, 8)
+        check_one_of("check_load", self.check_load, (False, True))
 
     @classmethod
     def for_program(cls, program: Program) -> "SchedulerConfig":

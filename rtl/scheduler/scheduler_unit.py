@@ -1,15 +1,18 @@
 """The nano-batch operation scheduler."""
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from arch.descriptor import index_bits
+from arch.load_check import FAULT_BITS
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.chunk_scoreboard import ChunkScoreboard
 from rtl.scheduler.credit_pools import CreditPools
 from rtl.scheduler.descriptor_table import DescriptorTable
 from rtl.scheduler.event_arbiter import EventArbiter
 from rtl.scheduler.issue_slot import IssueSlot
+from rtl.scheduler.load_checker import LoadChecker
 from rtl.scheduler.loop_control import LoopControl
 from rtl.scheduler.signature import (
     Completion,
@@ -65,6 +68,10 @@ class SchedulerUnit(wiring.Component):
     complete : In(completion) of every unit, earliest the clock after the handshake at ``issue``
     protocol_error : Out(1), a completion came that no nano-operation in flight explains; it was ignored. Until start
     cycle : Out(48), clocks since ``start``; holds after ``done``
+    refused : Out(1), with ``check_load``: ``start`` found an illegal program, which does not run; one clock
+    fault, fault_index : Out, with ``check_load``: why and where, as :mod:`rtl.scheduler.load_checker` says
+
+    With ``check_load`` a program begins, and ``cycle`` counts, from the clock the checker accepts it in.
 
     Notes
     -----
@@ -74,6 +81,7 @@ class SchedulerUnit(wiring.Component):
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
+        verdict = {"refused": Out(1), "fault": Out(FAULT_BITS), "fault_index": Out(index_bits(config.n_descriptors))}
         super().__init__(
             {
                 "load": In(load_signature(config)),
@@ -84,6 +92,7 @@ class SchedulerUnit(wiring.Component):
                 "complete": In(Completion(config)).array(config.n_units),
                 "protocol_error": Out(1),
                 "cycle": Out(CYCLE_BITS),
+                **(verdict if config.check_load else {}),
             }
         )
 
@@ -98,9 +107,10 @@ class SchedulerUnit(wiring.Component):
         for unit, slot in enumerate(parts.slots):
             m.submodules[f"slot{unit}"] = slot
         starting = Signal()
+        begins, busy = self._start(m, loop.window.running)
         m.d.comb += [
-            starting.eq(self.start & ~self.busy),
-            self.busy.eq(loop.window.running),
+            starting.eq(begins),
+            self.busy.eq(busy),
             self.done.eq(loop.done),
             loop.start.eq(starting),
             table.clear.eq(starting),
@@ -109,7 +119,7 @@ class SchedulerUnit(wiring.Component):
         ]
         with m.If(starting):
             m.d.sync += self.cycle.eq(1)
-        with m.Elif(self.busy):
+        with m.Elif(loop.window.running if config.check_load else self.busy):
             m.d.sync += self.cycle.eq(self.cycle + 1)
 
         control = self._load(m, table, parts.scoreboard)
@@ -139,6 +149,22 @@ class SchedulerUnit(wiring.Component):
         event_valid, event = self._next_event(m, starting, parts)
         self._apply(m, event_valid, event, parts)
         return m
+
+    def _start(self, m: Module, running: Value) -> tuple[Value, Value]:
+        """Whether the program begins in this clock, that of ``start`` or of the checker's consent; and ``busy``."""
+        asked = self.start & ~self.busy
+        if not self.config.check_load:
+            return asked, running
+        m.submodules.checker = checker = LoadChecker(self.config)
+        m.d.comb += [
+            checker.check.eq(asked),
+            checker.load_valid.eq(self.load.valid & self.load.ready),
+            checker.load.eq(self.load.payload),
+            self.refused.eq(checker.refused),
+            self.fault.eq(checker.fault),
+            self.fault_index.eq(checker.index),
+        ]
+        return checker.accepted, running | checker.busy | checker.accepted
 
     def _load(self, m: Module, table: DescriptorTable, scoreboard: ChunkScoreboard) -> data.View:
         """Sort load words into the tables; the control word is kept here."""
