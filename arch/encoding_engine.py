@@ -14,6 +14,7 @@ import numpy as np
 
 from arch.errors import InputError, check_integer, check_one_of
 from arch.grid import GridConfig, GridLevel
+from arch.load import DATA_BITS
 from arch.number_format import COORDINATE, LEVEL_SCALE, WEIGHT_FRACTION_BITS, IntegerProfile, integer_profile
 
 __all__ = [
@@ -114,6 +115,16 @@ class EncodingEngineConfig:
     def levels_per_engine(self) -> int:
         """Most levels one physical engine serves."""
         return -(-self.n_levels // self.level_parallel)
+
+    @property
+    def row_bits(self) -> int:
+        """Bits of a table row: its features side by side."""
+        return self.n_features_per_level * self.profile.value_bits
+
+    @property
+    def row_words(self) -> int:
+        """Load words of a table row."""
+        return -(-self.row_bits // DATA_BITS)
 
     @property
     def bank_rows(self) -> int:

@@ -2,13 +2,14 @@
 
 Load words of the encoding engine (all other bits of address and data are 0):
 
-=================  ==============================  =========================================================
-target             address                         data
-=================  ==============================  =========================================================
-ENCODING_CONTROL   ``ControlRegister``             the number; a number the build cannot run is ignored
-LEVEL_REGISTER     level << 3 | ``LevelRegister``  see ``LevelRegister``
-TABLE              engine << 24 | row << 3 | bank  a table row: features packed lowest first, two's complement
-=================  ==============================  =========================================================
+=================  ============================================  ================================================
+target             address                                       data
+=================  ============================================  ================================================
+ENCODING_CONTROL   ``ControlRegister``                           the number; one the build cannot run is ignored
+LEVEL_REGISTER     level << 3 | ``LevelRegister``                see ``LevelRegister``
+TABLE              word << 28 | engine << 24 | row << 3 | bank   64 bits of a table row, word 0 the lowest:
+                                                                 features, first one lowest, two's complement
+=================  ============================================  ================================================
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ __all__ = [
     "MASKED_SHIFT",
     "RECIPROCAL_BITS",
     "TILE_STRIDE_BITS",
+    "WORD_ADDRESS_SHIFT",
     "ControlRegister",
     "LevelRegister",
     "check_runnable",
@@ -48,6 +50,8 @@ BANK_ADDRESS_BITS = 3
 """Tables: bits of the bank, below the row."""
 ENGINE_ADDRESS_SHIFT = 24
 """Tables: bit of the address where the physical engine starts."""
+WORD_ADDRESS_SHIFT = 28
+"""Tables: bit of the address where the word of the row starts."""
 HASHED_SHIFT = 32
 """WRAP register: bit of the hashed flag."""
 MASKED_SHIFT = 33
@@ -116,15 +120,8 @@ def check_runnable(
     ------
     InputError
         If the grid does not fit, or needs what the engine does not compute: without ``tile_remainder`` a tile
-        smaller than its level and not of a power of two of rows, a scale past its register, a table row past a load
-        word.
+        smaller than its level and not of a power of two of rows, a scale past its register.
     """
-    row_bits = engine.n_features_per_level * engine.profile.value_bits
-    if row_bits > DATA_BITS:
-        raise InputError(
-            f"bits of a table row must be at most {DATA_BITS}, not {row_bits}; "
-            "take int8 or a smaller n_features_per_level"
-        )
     layouts = level_layouts(grid, engine, only=only)
     levels = [layout.level for layout in layouts]
     for layout in layouts:
@@ -245,9 +242,14 @@ def _table(layout: LevelLayout, engine: EncodingEngineConfig, tables_raw: np.nda
     level = layout.level
     bank, row = layout.place(np.arange(level.entries))
     address = layout.engine << ENGINE_ADDRESS_SHIFT | row * N_BANKS | bank
-    value_bits = engine.profile.value_bits
     features = tables_raw[level.offset : level.offset + level.entries].astype(np.int64)
-    data = np.zeros(level.entries, dtype=np.int64)
-    for feature in range(features.shape[1]):
-        data |= (features[:, feature] & (1 << value_bits) - 1) << feature * value_bits
-    return LoadImage.of(LoadTarget.TABLE, address, data)
+    value_bits = engine.profile.value_bits
+    per_word = DATA_BITS // value_bits
+    image = None
+    for word in range(engine.row_words):
+        data = np.zeros(level.entries, dtype=np.int64)
+        for position, feature in enumerate(features.T[word * per_word : (word + 1) * per_word]):
+            data |= (feature & (1 << value_bits) - 1) << position * value_bits
+        part = LoadImage.of(LoadTarget.TABLE, address | word << WORD_ADDRESS_SHIFT, data)
+        image = part if image is None else image + part
+    return image

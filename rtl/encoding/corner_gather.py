@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from arch.encoding_engine import EncodingEngineConfig
 from rtl.encoding.bank_arbiter import ServedLayout
-from rtl.encoding.feature_table import PortWordLayout, table_word_bits
+from rtl.encoding.feature_table import PortWordLayout
 
 __all__ = ["CornerGather"]
 
@@ -34,7 +34,7 @@ class CornerGather(wiring.Component):
             {
                 "word": In(PortWordLayout(config)),
                 "served": In(ServedLayout(config)),
-                "corner": Out(data.ArrayLayout(table_word_bits(config), config.n_corners)),
+                "corner": Out(data.ArrayLayout(config.row_bits, config.n_corners)),
                 "valid": Out(1),
             }
         )
@@ -42,7 +42,7 @@ class CornerGather(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         words = self.word.as_value()
-        width = table_word_bits(self.config)
+        width = self.config.row_bits
         m.d.sync += self.valid.eq(self.served.done)
         for corner in range(self.config.n_corners):
             chosen = Signal(width, name=f"chosen_{corner}")

@@ -5,29 +5,23 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.encoding_engine import N_BANKS, PORTS_PER_BANK, EncodingEngineConfig
-from arch.errors import InputError
 from arch.load import DATA_BITS
 from rtl.encoding.bank_arbiter import PortAddressLayout
 from rtl.encoding.bank_select import bank_row_bits
 
-__all__ = ["FeatureTable", "PortWordLayout", "table_word_bits"]
+__all__ = ["FeatureTable", "PortWordLayout", "load_part_bits"]
 
 
-def table_word_bits(config: EncodingEngineConfig) -> int:
-    """Bits of a table row: its features, packed lowest first; raises InputError if a load word is too short for it."""
-    bits = config.n_features_per_level * config.profile.value_bits
-    if bits > DATA_BITS:
-        raise InputError(
-            f"bits of a table row must be at most {DATA_BITS}, not {bits}; take int8 or a smaller n_features_per_level"
-        )
-    return bits
+def load_part_bits(config: EncodingEngineConfig) -> int:
+    """Bits of a table row that a load word writes."""
+    return min(config.row_bits, DATA_BITS)
 
 
 class PortWordLayout(data.ArrayLayout):
     """One table row per read port: port p of bank b is element ``b * PORTS_PER_BANK + p``."""
 
     def __init__(self, config: EncodingEngineConfig) -> None:
-        super().__init__(table_word_bits(config), N_BANKS * PORTS_PER_BANK)
+        super().__init__(config.row_bits, N_BANKS * PORTS_PER_BANK)
 
 
 class FeatureTable(wiring.Component):
@@ -47,15 +41,11 @@ class FeatureTable(wiring.Component):
     -------
     address : In(PortAddressLayout)
     word : Out(PortWordLayout)
-    w_en : In(1), write a row
+    w_en : In(1), write a part of a row
     w_bank : In(3)
     w_row : In(row bits)
-    w_data : In(word bits)
-
-    Raises
-    ------
-    InputError
-        If a row does not fit a load word.
+    w_part : In(range(row_words)), which 64 bits of the row
+    w_data : In(part bits)
     """
 
     def __init__(self, config: EncodingEngineConfig) -> None:
@@ -67,22 +57,27 @@ class FeatureTable(wiring.Component):
                 "w_en": In(1),
                 "w_bank": In(range(N_BANKS)),
                 "w_row": In(bank_row_bits(config)),
-                "w_data": In(table_word_bits(config)),
+                "w_part": In(range(config.row_words)),
+                "w_data": In(load_part_bits(config)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        parts = self.config.row_words
         for number in range(N_BANKS):
             m.submodules[f"bank_{number}"] = bank = memory.Memory(
-                shape=table_word_bits(self.config), depth=self.config.bank_rows, init=[]
+                shape=self.config.row_bits, depth=self.config.bank_rows, init=[]
             )
-            write = bank.write_port()
+            write = bank.write_port(granularity=load_part_bits(self.config))
             first = number * PORTS_PER_BANK
             m.d.comb += [
                 write.addr.eq(Mux(self.w_en, self.w_row, self.address[first])),
-                write.data.eq(self.w_data),
-                write.en.eq(self.w_en & (self.w_bank == number)),
+                write.data.eq(self.w_data.replicate(parts)),
+                *(
+                    write.en[part].eq(self.w_en & (self.w_bank == number) & (self.w_part == part))
+                    for part in range(parts)
+                ),
             ]
             for port in range(PORTS_PER_BANK):
                 read = bank.read_port()

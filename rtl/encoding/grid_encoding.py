@@ -12,13 +12,14 @@ from arch.encoding_image import (
     BANK_ADDRESS_BITS,
     ENGINE_ADDRESS_SHIFT,
     LEVEL_ADDRESS_SHIFT,
+    WORD_ADDRESS_SHIFT,
     ControlRegister,
 )
 from arch.load import LoadTarget
 from rtl.encoding.bank_select import bank_row_bits
 from rtl.encoding.counter_port import CounterPort
 from rtl.encoding.engine_counters import CounterSelectLayout, CounterValueLayout
-from rtl.encoding.feature_table import table_word_bits
+from rtl.encoding.feature_table import load_part_bits
 from rtl.encoding.level_engine import LevelEngine
 from rtl.streams import LoadLayout, PointLayout, VectorLayout, connect_stream
 
@@ -56,16 +57,10 @@ class GridEncoding(wiring.Component):
         ``l * n_features_per_level + f``; levels past the grid's are 0; ``last`` follows its point
     counter_select : In(stream CounterSelectLayout), only with ``config.counters``: a counter to read
     counter_value : Out(stream CounterValueLayout), only with ``config.counters``: its count, three clocks later
-
-    Raises
-    ------
-    InputError
-        If a table row does not fit a load word.
     """
 
     def __init__(self, config: EncodingEngineConfig) -> None:
         self.config = config
-        table_word_bits(config)  # refuses before an engine is made
         self._engines = [LevelEngine(config) for _ in range(config.level_parallel)]
         width = config.n_levels * config.n_features_per_level
         counter_members = {
@@ -121,7 +116,8 @@ class GridEncoding(wiring.Component):
         level = word.address[LEVEL_ADDRESS_SHIFT:]
         row = word.address[BANK_ADDRESS_BITS:ENGINE_ADDRESS_SHIFT]
         is_level = pending & (word.target == LoadTarget.LEVEL_REGISTER) & (level < config.n_levels)
-        is_row = pending & (word.target == LoadTarget.TABLE) & (row < config.bank_rows)
+        part = word.address[WORD_ADDRESS_SHIFT:]
+        is_row = pending & (word.target == LoadTarget.TABLE) & (row < config.bank_rows) & (part < config.row_words)
         active = []
         for number, engine in enumerate(self._engines):
             m.d.comb += [
@@ -131,10 +127,11 @@ class GridEncoding(wiring.Component):
                 engine.register_slot.eq(level >> parallel_bits),
                 engine.register_id.eq(word.address[:LEVEL_ADDRESS_SHIFT]),
                 engine.register_data.eq(word.data),
-                engine.table_en.eq(is_row & (word.address[ENGINE_ADDRESS_SHIFT:] == number)),
+                engine.table_en.eq(is_row & (word.address[ENGINE_ADDRESS_SHIFT:WORD_ADDRESS_SHIFT] == number)),
                 engine.table_bank.eq(word.address[:BANK_ADDRESS_BITS]),
                 engine.table_row.eq(row[: bank_row_bits(config)]),
-                engine.table_data.eq(word.data[: table_word_bits(config)]),
+                engine.table_part.eq(part),
+                engine.table_data.eq(word.data[: load_part_bits(config)]),
             ]
             active.append(Signal(name=f"active_{number}"))
             m.d.comb += active[number].eq(engine.n_slots != 0)

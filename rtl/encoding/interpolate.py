@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 from arch.checkpoint import MAX_LEVEL_SHIFT
 from arch.encoding_engine import EncodingEngineConfig
 from arch.number_format import WEIGHT_FRACTION_BITS
-from rtl.encoding.feature_table import table_word_bits
 
 __all__ = ["Interpolate", "output_shift_bits"]
 
@@ -51,7 +50,7 @@ class Interpolate(wiring.Component):
         values = data.ArrayLayout(signed(config.profile.value_bits), config.n_features_per_level)
         super().__init__(
             {
-                "corner": In(data.ArrayLayout(table_word_bits(config), config.n_corners)),
+                "corner": In(data.ArrayLayout(config.row_bits, config.n_corners)),
                 "weight": In(data.ArrayLayout(unsigned(WEIGHT_FRACTION_BITS), config.n_pos_dims)),
                 "shift": In(output_shift_bits()),
                 "features": Out(values),

@@ -14,7 +14,7 @@ from rtl.encoding.bank_select import BankSelect, BankSelectorLayout, bank_row_bi
 from rtl.encoding.corner_gather import CornerGather
 from rtl.encoding.corner_index import CornerIndex
 from rtl.encoding.engine_counters import EngineCounters, counter_id_bits
-from rtl.encoding.feature_table import FeatureTable, table_word_bits
+from rtl.encoding.feature_table import FeatureTable, load_part_bits
 from rtl.encoding.fraction_weight import FractionWeight
 from rtl.encoding.interpolate import Interpolate, output_shift_bits
 from rtl.encoding.level_registers import LevelRegisters
@@ -51,7 +51,7 @@ class LevelEngine(wiring.Component):
     features : Out(stream VectorLayout(levels_per_engine * n_features_per_level)), slots past ``n_slots`` are 0
     held : Out(1), high in each clock lost to a bank conflict
     register_en, register_slot, register_id, register_data : In, write a register of a level
-    table_en, table_bank, table_row, table_data : In, write a table row
+    table_en, table_bank, table_row, table_part, table_data : In, write a part of a table row
     starved : In, with counters only: the ``EngineCounter`` to blame in a clock with an empty point FIFO
     counting, counters_clear, counter_select, counter_value : with counters only, see ``EngineCounters``
     """
@@ -80,7 +80,8 @@ class LevelEngine(wiring.Component):
                 "table_en": In(1),
                 "table_bank": In(range(N_BANKS)),
                 "table_row": In(bank_row_bits(config)),
-                "table_data": In(table_word_bits(config)),
+                "table_part": In(range(config.row_words)),
+                "table_data": In(load_part_bits(config)),
                 **(counter_members if config.counters else {}),
             }
         )
@@ -276,6 +277,7 @@ class LevelEngine(wiring.Component):
             table.w_en.eq(self.table_en),
             table.w_bank.eq(self.table_bank),
             table.w_row.eq(self.table_row),
+            table.w_part.eq(self.table_part),
             table.w_data.eq(self.table_data),
             served.i.eq(arbiter.served),
             gather.served.eq(served.o),
@@ -293,7 +295,7 @@ class LevelEngine(wiring.Component):
     def _collect(self, m: Module, features: Value, where: Value, valid: Value) -> None:
         """Put a point's slots together; the output FIFO."""
         config = self.config
-        width = table_word_bits(config)
+        width = config.row_bits
         # A point's last slot goes straight from the interpolation to the FIFO, beside the slots before it.
         before = [Signal(width, name=f"before_{slot}") for slot in range(config.levels_per_engine)]
         vector = [

@@ -93,14 +93,19 @@ def test_one_level_alone(seed):
         encoding_image(GRID, ENGINE, tables, SHIFTS, only=4)
 
 
-def test_widest_table_words(seed):
-    grid = replace(GRID, n_features_per_level=8, n_levels=1)
-    tables = _tables(seed, grid)
-    engine = replace(ENGINE, n_features_per_level=8)
-    words = _words(encoding_image(grid, engine, tables, [0]), LoadTarget.TABLE)
-    bank, row = level_layouts(grid, engine)[0].place(np.arange(grid.n_entries))
-    found = np.array([words[int(r) << 3 | int(b)] for b, r in zip(bank, row, strict=True)], dtype=np.uint64)
-    assert (found.view(np.int8).reshape(-1, 8) == tables).all()
+@pytest.mark.parametrize(("arithmetic", "kind", "n_words"), [("int8", np.int8, 1), ("int16", np.int16, 2)])
+def test_widest_table_words(arithmetic, kind, n_words, seed):
+    grid = replace(GRID, n_features_per_level=8, n_levels=2)
+    tables = _tables(seed, grid) * (201 if kind is np.int16 else 1)
+    engine = replace(ENGINE, n_features_per_level=8, arithmetic=arithmetic)
+    words = _words(encoding_image(grid, engine, tables, [0, 0]), LoadTarget.TABLE)
+    assert engine.row_words == n_words and len(words) == n_words * grid.n_entries
+    for layout in level_layouts(grid, engine):
+        bank, row = layout.place(np.arange(layout.level.entries))
+        address = layout.engine << 24 | row << 3 | bank
+        found = np.array([[words[int(a) | word << 28] for word in range(n_words)] for a in address], dtype=np.uint64)
+        stored = tables[layout.level.offset : layout.level.offset + layout.level.entries]
+        assert (found.view(kind).reshape(-1, 8) == stored).all()
 
 
 @pytest.mark.parametrize(
@@ -113,11 +118,6 @@ def test_widest_table_words(seed):
                 "the tile of level 1 must be a power of two or at least the level's 729 vertices on this encoding "
                 "engine, not 125; take an engine with tile_remainder or a base_resolution that is a power of two"
             ),
-        ),
-        (
-            replace(GRID, n_features_per_level=8),
-            replace(ENGINE, n_features_per_level=8, arithmetic="int16"),
-            "bits of a table row must be at most 64, not 128; take int8 or a smaller n_features_per_level",
         ),
         (
             replace(GRID, base_resolution=16384, per_level_scale=1.5),
