@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -94,11 +94,11 @@ class BankArbiter(wiring.Component):
         last = Signal(range(clocks))
         wanted = Cat(1 if corner < 4 else self.three_dims for corner in range(corners))
         ranks = [
-            sum((self.bank[corner] == self.bank[lower] for lower in range(corner)), start=Const(0))
+            self._count(m, f"rank_{corner}", [self.bank[corner] == self.bank[lower] for lower in range(corner)])
             for corner in range(corners)
         ]
         past = [
-            reduce(or_, (wanted[corner] & (ranks[corner] >= PORTS_PER_BANK * n) for corner in range(corners)))
+            reduce(or_, (wanted[corner] & (ranks[corner][port_bits:] >= n) for corner in range(corners)))
             for n in range(1, clocks)
         ]
         with m.If(self.advance):
@@ -125,3 +125,18 @@ class BankArbiter(wiring.Component):
                 ]
                 m.d.sync += self.address[number * PORTS_PER_BANK + port].eq(reduce(or_, chosen))
         return m
+
+    def _count(self, m: Module, name: str, bits: list[Value]) -> Value:
+        """How many bits are set, as wide as a rank: full adders of LUTs, where a sum would be a row of carry chains."""
+        count = []
+        while bits:
+            carries = []
+            while len(bits) > 1:
+                a, b, c = [*bits, Const(0, 1)][:3]
+                total, carry = (Signal(name=f"{name}_{part}") for part in ("total", "carry"))
+                m.d.comb += [total.eq(a ^ b ^ c), carry.eq(a & b | (a ^ b) & c)]
+                bits = [*bits[3:], total]
+                carries.append(carry)
+            count += bits
+            bits = carries
+        return Cat(*count, Const(0, 3))[:3]
