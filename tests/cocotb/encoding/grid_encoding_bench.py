@@ -1,7 +1,7 @@
 """Coroutines of the grid encoding bench: feed a case's points, compare features and their clocks.
 
-A case is an ``.npz`` file made by ``test_grid_encoding.py``; ``NGPC_CASES`` lists them, run one after the other on
-the same simulated engine.
+A case is an ``.npz`` file of ``EncodingCase.write``; ``NGPC_CASES`` lists them, run one after the other on the same
+simulated engine.
 """
 
 import os
@@ -11,7 +11,18 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge, Timer
 
-CASES = os.environ.get("NGPC_CASES", "").split(os.pathsep)
+CASES = os.environ["NGPC_CASES"].split(os.pathsep)
+RUNS_PER_FRAME = 2
+
+
+def _read(path: str) -> dict:
+    """Arrays of a case; payloads, (n, words) uint32, as a list of integers."""
+    with np.load(path) as archive:
+        case = {name: archive[name] for name in archive.files}
+    for name, array in case.items():
+        if array.dtype == np.uint32:
+            case[name] = [int.from_bytes(row.astype("<u4").tobytes(), "little") for row in array]
+    return case
 
 
 class Bench:
@@ -22,7 +33,6 @@ class Bench:
 
     def __init__(self, dut) -> None:
         self.dut = dut
-        self.clock = 0
 
     async def start(self) -> None:
         """Start the clock and reset."""
@@ -37,6 +47,28 @@ class Bench:
         dut.rst.value = 0
         await FallingEdge(dut.clk)
 
+    async def reset_in_traffic(self, points, after: int) -> None:
+        """Offer points and take features until ``after`` points are accepted; then reset for a clock."""
+        dut = self.dut
+        dut.points__valid.value = 1
+        dut.features__ready.value = 1
+        accepted = 0
+        for _ in range(1000):
+            dut.points__payload.value = points[accepted]
+            await Timer(1, "ns")
+            accepted += dut.points__ready.value == 1
+            await FallingEdge(dut.clk)
+            if accepted == after:
+                break
+        assert accepted == after, f"{accepted} of {after} points were accepted in 1000 clocks"
+        dut.points__valid.value = 0
+        dut.rst.value = 1
+        await FallingEdge(dut.clk)
+        dut.rst.value = 0
+        await Timer(1, "ns")
+        assert dut.features__valid.value == 0, "an engine after reset must be empty"
+        await FallingEdge(dut.clk)
+
     async def load(self, words: list[int]) -> None:
         """Send load words one a clock; the engine is empty, so it takes each at once."""
         dut = self.dut
@@ -47,7 +79,6 @@ class Bench:
             assert dut.load__ready.value == 1, "an empty engine must take a load word"
             assert dut.points__ready.value == 0, "a load word must keep points out"
             await FallingEdge(dut.clk)
-            self.clock += 1
         dut.load__valid.value = 0
 
     async def run(self, points, offered, wanted, *, limit, load_at=None, load_word=0):
@@ -101,20 +132,23 @@ async def encodes_bit_exact_in_the_predicted_clocks(dut):
     """Every case under each stall pattern: features equal the golden ones, transfers come in the model's clocks."""
     bench = Bench(dut)
     await bench.start()
-    assert CASES != [""], "NGPC_CASES must list case files"
     for path in CASES:
-        with np.load(path) as archive:
-            case = {name: archive[name] for name in archive.files}
-        await bench.load([int(word) for word in case["load"]])
-        points = [int(point) for point in case["points"]]
-        expected = [int(features) for features in case["features"]]
-        for stall, (offered, wanted) in enumerate(zip(case["offered"], case["wanted"], strict=True)):
-            limit = int(case["given"][stall][-1]) + 1000
+        case = _read(path)
+        points, after = case["points"], int(case["reset_after"])
+        if after:
+            await bench.load(case["load_0"])
+            await bench.reset_in_traffic(points, after)
+        for run, (offered, wanted) in enumerate(zip(case["offered"], case["wanted"], strict=True)):
+            frame, part = divmod(run, RUNS_PER_FRAME)
+            if part == 0:
+                await bench.load(case[f"load_{frame}"])
+            limit = int(case["given"][run][-1]) + 1000
             accepted, given, features, _ = await bench.run(points, offered, wanted, limit=limit)
-            wrong = [number for number, pair in enumerate(zip(features, expected, strict=True)) if pair[0] != pair[1]]
-            assert not wrong, f"{path} stall {stall}: {len(wrong)} wrong points, first {wrong[0]}"
-            assert np.array_equal(accepted, case["accepted"][stall]), f"{path} stall {stall}: clocks of points"
-            assert np.array_equal(given, case["given"][stall]), f"{path} stall {stall}: clocks of features"
+            pairs = zip(features, case[f"features_{frame}"], strict=True)
+            wrong = [number for number, (found, golden) in enumerate(pairs) if found != golden]
+            assert not wrong, f"{path} run {run}: {len(wrong)} wrong points, first {wrong[0]}"
+            assert np.array_equal(accepted, case["accepted"][run]), f"{path} run {run}: clocks of points"
+            assert np.array_equal(given, case["given"][run]), f"{path} run {run}: clocks of features"
 
 
 @cocotb.test
@@ -122,14 +156,19 @@ async def a_load_word_waits_for_the_points_inside(dut):
     """A table word sent in the middle of a run is taken only when the engine is empty, and counts from then on."""
     bench = Bench(dut)
     await bench.start()
-    with np.load(CASES[0]) as archive:
-        case = {name: archive[name] for name in archive.files}
-    await bench.load([int(word) for word in case["load"]])
-    points = [int(point) for point in case["points"][:60]]
-    start = np.zeros(len(points), dtype=int)
-    before = [int(features) for features in case["features"][:60]]
-    after = [int(features) for features in case["patched_features"][:60]]
-    _, _, features, loaded = await bench.run(points, start, start, limit=5000, load_at=30, load_word=int(case["patch"]))
-    assert loaded is not None
-    assert before[30:] != after[30:], "the patched row must matter"
-    assert features == before[:30] + after[30:]
+    patched = [case for case in map(_read, CASES) if "patch" in case]
+    assert patched, "at least one case must have a patch"
+    for case in patched:
+        await bench.load(case["load_0"])
+        before, after = case["features_0"], case["patched_features"]
+        # Points that read the patched row come behind those that do not, and the word is sent between them.
+        order = sorted(range(len(before)), key=lambda number: before[number] != after[number])
+        order = [*order[:30], *order[-30:]]
+        before, after = ([features[number] for number in order] for features in (before, after))
+        points, start = [case["points"][number] for number in order], np.zeros(len(order), dtype=int)
+        _, _, features, loaded = await bench.run(
+            points, start, start, limit=5000, load_at=30, load_word=case["patch"][0]
+        )
+        assert loaded is not None
+        assert before[30:] != after[30:], "the patched row must matter"
+        assert features == before[:30] + after[30:]
