@@ -19,13 +19,14 @@ from cli.import_field import import_field
 from cli.program import program
 from cli.render import render
 from cli.report import report
+from cli.serve import serve
 from cli.simulate import simulate
 from cli.tokens import tokens
 from cli.verilog import verilog
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (render, frame, tokens, cost, verilog, report, doctor)
+COMMANDS = (render, frame, tokens, cost, serve, verilog, report, doctor)
 """Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
 
 app = typer.Typer(

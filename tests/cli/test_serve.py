@@ -1,0 +1,72 @@
+"""``ngpc serve`` from outside: its JSON, its table, its refusals, its speed."""
+
+import json
+
+import pytest
+
+from cli.main import main
+
+
+def run(arguments: list[str]) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", *arguments])
+    return end.value.code
+
+
+KEYS = {"trace", "rate", "requests", "throughput_tokens_per_s_per_gpu", "ttft_s", "tpot_s", "normalized_latency_s",
+        "seconds"}  # fmt: skip
+
+
+def test_json_has_the_stable_keys(capsys):
+    assert run(["--trace", "lmsys", "--rate", "10", "--requests", "2000", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) >= KEYS
+    assert (result["trace"], result["rate"], result["requests"]) == ("lmsys", 10.0, 2000)
+    for name in ("ttft_s", "tpot_s", "normalized_latency_s"):
+        assert set(result[name]) == {"mean", "p50", "p90", "p99"}
+        assert 0 < result[name]["p50"] <= result[name]["p90"] <= result[name]["p99"]
+    assert result["source"] == "cycle_model" and result["extrapolated"] is False
+
+
+def test_fifty_thousand_requests_in_under_twenty_seconds(capsys):
+    assert run(["--trace", "sharegpt", "--requests", "50000", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["requests"] == 50_000 and result["seconds"] < 20
+
+
+def test_a_trace_file_and_the_table(capsys, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("arrival_s,prompt,decode\n0,100,20\n0.5,50,30\n")
+    assert run(["--trace", str(path), "--engine", "sequential", "--synchronous"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 requests of" in shown and "normalised latency" in shown and "calibrated" in shown
+
+
+def test_the_same_seed_gives_the_same_run(capsys):
+    found = []
+    for seed in ("1", "1", "2"):
+        run(
+            ["--trace", "lmsys", "--rate", "9", "--requests", "300", "--engine", "sequential", "--seed", seed, "--json"]
+        )
+        found.append(json.loads(capsys.readouterr().out)["normalized_latency_s"])
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        (["--trace", "poem"], "ngpc: requests preset must be one of 1024-512, "),
+        (["--trace", "/no/such.csv"], "ngpc: trace must be a readable file, not '/no/such.csv' (No such file"),
+        (["--rate", "-2"], "ngpc: rate must be a number above 0, not -2.0"),
+        (["--rate", "nan"], "ngpc: rate must be a number above 0, not nan"),
+        (["--requests", "-1"], "ngpc: requests must be 0 or more, not -1"),
+        (["--engine", "warp"], "ngpc: engine must be one of overlapped, nano_only, sequential, not 'warp'"),
+        (["--interference", "x"], "ngpc: interference table must be one of paper, artifact, not 'x'"),
+        (["--device", "a100_80gb"], "ngpc: device must be several GPUs, such as 8xa100_80gb for the programs of"),
+        (["--model", "llama3_405b"], "ngpc: model must be one of llama2_70b, "),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, start, capsys):
+    assert run(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith(start) and not shown.out
