@@ -29,6 +29,7 @@ __all__ = [
 
 _FOLDERS = {
     "device": "devices",
+    "memory": "memories",
     "model": "models",
     "calibration": "calibration",
     "program": "programs",

@@ -1,0 +1,89 @@
+"""``ngpc memory``: a pattern of requests through a GPU's memory model."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from arch.errors import InputError
+from arch.memory import MAPPINGS, REFRESHES
+from arch.memory_preset import load_memory
+from arch.presets import preset as find_preset
+from arch.workload import preset_names
+from cli.output import JsonOption, print_json, print_table, progress
+
+__all__ = ["memory"]
+
+_WARM_UP = 64
+
+
+def memory(
+    *,
+    name: Annotated[str, typer.Option("--preset", help="Memory: a100_80gb, h200, orin, rtx3090.")] = "h200",
+    pattern: Annotated[str, typer.Option(help="stream, random, strided or copy.")] = "stream",
+    requests: Annotated[int, typer.Option(help="Bursts of 32 bytes.")] = 1_000_000,
+    mapping: Annotated[str, typer.Option(help=f"Address mapping: {', '.join(MAPPINGS)}.")] = "line",
+    refresh: Annotated[str | None, typer.Option(help=f"{' or '.join(REFRESHES)}; the preset's if left out.")] = None,
+    stride: Annotated[int, typer.Option(help="Bytes between requests of the strided pattern.")] = 4096,
+    footprint_mb: Annotated[
+        float | None, typer.Option(help="Decimal megabytes the pattern covers; the whole memory if left out.")
+    ] = None,
+    l2: Annotated[bool, typer.Option("--l2", help="Through the L2, which starts empty.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the random pattern.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Time a pattern of reads and writes on a GPU's DRAM, command by command."""
+    from sim.memory.bounds import random_bound
+    from sim.memory.dram import run_dram
+    from sim.memory.patterns import pattern_requests
+    from sim.memory.system import MemorySystem
+
+    config = load_memory(find_preset("memory", {known: known for known in preset_names("memory")}, name))
+    dram = config.dram if refresh is None else replace(config.dram, refresh=refresh)
+    controller = replace(config.controller, mapping=find_preset("mapping", MAPPINGS, mapping))
+    config = replace(config, dram=dram, controller=controller)
+    if not 0 <= seed < 1 << 63:
+        raise InputError(f"seed must be an integer from 0 to {(1 << 63) - 1}, not {seed}")
+    if footprint_mb is not None and not 0 < footprint_mb < 1e9:
+        raise InputError(f"footprint_mb must be a number above 0 and below 1e9, not {footprint_mb}")
+    addresses, writes = pattern_requests(
+        pattern, dram, requests, stride_bytes=stride, seed=seed,
+        footprint_bytes=None if footprint_mb is None else int(footprint_mb * 1e6),
+    )  # fmt: skip
+    # The first call compiles; what is timed is the second.
+    run_dram(dram, controller, addresses[:_WARM_UP], writes=writes[:_WARM_UP])
+    result: dict[str, Any] = {"preset": name, "pattern": pattern, "requests": requests}
+    with progress(f"{requests} requests"):
+        if l2:
+            through = MemorySystem(config).run(addresses, writes)
+            run, rate, latency = through.dram, through.bytes_per_s, through.mean_latency_ns
+        else:
+            run = run_dram(dram, controller, addresses, writes=writes)
+            rate, latency = run.bytes_per_s, run.mean_latency_ns
+    result |= {
+        "gbytes_per_s": rate / 1e9,
+        "fraction_of_peak": rate / dram.peak_bytes_per_s,
+        "mean_latency_ns": latency,
+        "row_hits": run.row_hits,
+        "row_misses": run.row_misses,
+        "row_conflicts": run.row_conflicts,
+        "requests_per_s": run.requests / run.seconds,
+        "mapping": mapping,
+        "refresh": dram.refresh,
+        "refreshes": run.refreshes,
+        "turnarounds": run.turnarounds,
+        "peak_gbytes_per_s": dram.peak_bytes_per_s / 1e9,
+        "random_bound": random_bound(dram).fraction,
+        "random_limiter": random_bound(dram).limiter,
+    }
+    if l2:
+        result |= {
+            "l2_hits": through.l2.hits,
+            "l2_hit_rate": through.l2.hit_rate,
+            "dram_requests": run.requests,
+            "limiter": through.limiter,
+        }
+    if json:
+        print_json(result)
+        return
+    print_table(f"Memory of {name}, {pattern}", ("figure", "value"), list(result.items()))

@@ -1,0 +1,387 @@
+"""The hot loop of the DRAM model: from command to command of one channel.
+
+A bank always wants one thing: a column command of the oldest row hit, an ACT, a PRE, or nothing. Its gates are 0 for
+what it wants and large for the rest; the earliest tick of every command per bank is kept up to date when a command is
+issued. The next command is then a minimum over the banks of ``tick << 28 | age << 6 | bank``, which the compiler turns
+into vector instructions. All functions are in one file because the compiler's cache asks no other for changes.
+"""
+# ruff: noqa: PLR0917 - numba takes no keywords
+
+import numba
+import numpy as np
+
+from sim.memory import dram_fields as f
+from sim.memory.address_map import BANK_MASK, ROW_SHIFT
+
+__all__ = ["run_channel"]
+
+# Compiled without reference counts (_nrt): nothing is allocated, and counting the arrays that the functions hand to one
+# another took four times as long as the work.
+_compiled = numba.njit(cache=True, error_model="numpy", _nrt=False)
+_inlined = numba.njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+
+
+@_inlined
+def _let_in(p, now, first, stop, packed, position, arrival, bank, pc, slot, free, todo):
+    """Let requests enter their windows in order; returns the tick of the next arrival if that is what they wait for."""
+    i = pc[p, f.CURSOR]
+    waits_until = f.NEVER
+    while i < stop:
+        code = np.int64(packed[i])
+        kind = code & 1
+        count = pc[p, f.N_FREE + kind]
+        if count == 0:
+            break
+        if len(arrival) > 0:
+            when = arrival[position[i]]
+            if when > now:
+                waits_until = when
+                break
+        pc[p, f.N_FREE + kind] = count - 1
+        s = free[p, kind, count - 1]
+        b = code >> 1 & BANK_MASK
+        row = code >> ROW_SHIFT
+        slot[s, f.S_ROW] = row
+        slot[s, f.S_AGE] = ((i - first + 1) & f.AGE) << 6 | b
+        slot[s, f.S_ENTERED] = now
+        slot[s, f.S_REQUEST] = i
+        slot[s, f.S_NEXT] = -1
+        alone = bank[p, f.HEAD + kind, b] < 0
+        if alone:
+            bank[p, f.HEAD + kind, b] = s
+        else:
+            slot[bank[p, f.TAIL + kind, b], f.S_NEXT] = s
+        bank[p, f.TAIL + kind, b] = s
+        i += 1
+        # A bank that has its hit, or waits for its ACT or PRE, keeps its mind unless this one is a hit.
+        if bank[p, f.GATE_COLUMN, b] != 0 and (
+            alone or kind != pc[p, f.MODE] or (bank[p, f.GATE_PRE, b] == 0 and row == bank[p, f.OPEN, b])
+        ):
+            todo[p, pc[p, f.N_TODO]] = b
+            pc[p, f.N_TODO] += 1
+    pc[p, f.CURSOR] = i
+    return waits_until
+
+
+@_inlined
+def _decide(p, b, max_bypass, bank, pc, slot):
+    """Set the gates of bank ``b``: refresh first, then the mode's requests, then the other mode's rows."""
+    bank[p, f.GATE_ACT, b] = f.BIG
+    bank[p, f.GATE_PRE, b] = f.BIG
+    bank[p, f.GATE_COLUMN, b] = f.BIG
+    row = bank[p, f.OPEN, b]
+    if pc[p, f.REFRESHING] in (f.ALL, b):
+        if row >= 0:
+            bank[p, f.GATE_PRE, b] = 0
+            bank[p, f.LOW, b] = b  # age 0: older than any request
+        return
+    mode = pc[p, f.MODE]
+    kind = mode
+    if bank[p, f.HEAD + kind, b] < 0:
+        kind = 1 - mode
+        if bank[p, f.HEAD + kind, b] < 0:
+            return
+    oldest = bank[p, f.HEAD + kind, b]
+    bank[p, f.LOW, b] = slot[oldest, f.S_AGE]
+    if row < 0:
+        bank[p, f.GATE_ACT, b] = 0
+        return
+    s = oldest
+    before = np.int64(-1)
+    if bank[p, f.BYPASS, b] < max_bypass:
+        while s >= 0 and slot[s, f.S_ROW] != row:
+            before = s
+            s = slot[s, f.S_NEXT]
+    elif slot[oldest, f.S_ROW] != row:
+        s = -1
+    if s < 0:
+        bank[p, f.GATE_PRE, b] = 0
+    elif kind == mode:
+        bank[p, f.GATE_COLUMN, b] = 0
+        bank[p, f.LOW, b] = slot[s, f.S_AGE]
+        bank[p, f.HIT, b] = s
+        bank[p, f.BEFORE_HIT, b] = before
+
+
+@_inlined
+def _earliest(p, n_banks, tfaw, bank, pc):
+    """Find the keys of the earliest row and of the earliest column command."""
+    rows = np.int64(f.NEVER)
+    columns = np.int64(f.NEVER)
+    act = max(pc[p, f.ACT], pc[p, f.FAW + pc[p, f.FAW_NEXT]] + tfaw)
+    pre = pc[p, f.PRE]
+    command = f.RD + pc[p, f.MODE]
+    column = pc[p, command]
+    for b in range(n_banks):
+        to_act = max(bank[p, f.ACT, b] + bank[p, f.GATE_ACT, b], act)
+        to_pre = max(bank[p, f.PRE, b] + bank[p, f.GATE_PRE, b], pre)
+        to_column = max(bank[p, command, b] + bank[p, f.GATE_COLUMN, b], column)
+        rows = min(rows, min(to_act, to_pre) << 28 | bank[p, f.LOW, b])
+        columns = min(columns, to_column << 28 | bank[p, f.LOW, b])
+    pc[p, f.ROW_KEY] = rows
+    pc[p, f.COLUMN_KEY] = columns
+
+
+@_inlined
+def _choose_refresh(p, per_bank, n_banks, bank, pc):
+    """The bank to refresh: of those not yet refreshed in this round the first without requests, else the first."""
+    if not per_bank:
+        return f.ALL
+    chosen = f.NONE
+    for b in range(n_banks):
+        if pc[p, f.REFRESHED] >> b & 1 == 0:
+            if bank[p, f.HEAD, b] < 0 and bank[p, f.HEAD + 1, b] < 0:
+                return b
+            if chosen < 0:
+                chosen = b
+    return chosen
+
+
+@_inlined
+def _refresh_tick(p, n_banks, bank, pc):
+    """Earliest tick of the refresh that is due; a row still open puts it off."""
+    tick = pc[p, f.REF]
+    for b in range(n_banks):
+        if pc[p, f.REFRESHING] in (f.ALL, b):
+            if bank[p, f.OPEN, b] >= 0:
+                return f.BIG
+            tick = max(tick, bank[p, f.REF, b])
+    return tick
+
+
+@_inlined
+def _turn(p, windows, n_banks, pc, todo, sums):
+    """Drain writes when their window is full or no read is left; turn back when few are left."""
+    reads = windows[0] - pc[p, f.N_FREE]
+    writes = windows[1] - pc[p, f.N_FREE + 1]
+    mode = pc[p, f.MODE]
+    if mode == 0:
+        turns = writes > 0 and (reads == 0 or writes == windows[1])
+    else:
+        turns = writes <= windows[2] and (reads > 0 or writes == 0)
+    if turns:
+        pc[p, f.MODE] = 1 - mode
+        sums[f.N_TURNS] += 1
+        pc[p, f.N_TODO] = n_banks
+        for b in range(n_banks):
+            todo[p, b] = b
+
+
+@_inlined
+def _fall_due(p, now, n_banks, refresh, bank, pc, todo):
+    if pc[p, f.REFRESHING] != f.NONE or pc[p, f.DUE] > now:
+        return
+    pc[p, f.DUE] += refresh[1]
+    pc[p, f.REFRESHING] = _choose_refresh(p, refresh[0], n_banks, bank, pc)
+    for b in range(n_banks):
+        if pc[p, f.REFRESHING] in (f.ALL, b):
+            todo[p, pc[p, f.N_TODO]] = b
+            pc[p, f.N_TODO] += 1
+
+
+@_inlined
+def _keep_distance(p, b, command, now, per_group, latency, bank, pc):
+    """Put off whatever the constraints put off after this command."""
+    group = b // per_group * per_group
+    for other in range(5):
+        wait = latency[f.PC_LEVEL, command, other]
+        if wait > 0:
+            pc[p, other] = max(pc[p, other], now + wait)
+        wait = latency[f.GROUP_LEVEL, command, other]
+        if wait > 0:
+            for k in range(group, group + per_group):
+                bank[p, other, k] = max(bank[p, other, k], now + wait)
+        wait = latency[f.BANK_LEVEL, command, other]
+        if wait > 0:
+            bank[p, other, b] = max(bank[p, other, b], now + wait)
+
+
+@_inlined
+def _take(p, b, bank, pc, slot, free, todo):
+    """Take the bank's chosen hit from its list; returns its slot."""
+    kind = pc[p, f.MODE]
+    s = bank[p, f.HIT, b]
+    before = bank[p, f.BEFORE_HIT, b]
+    after = slot[s, f.S_NEXT]
+    if before < 0:
+        bank[p, f.HEAD + kind, b] = after
+        bank[p, f.BYPASS, b] = 0
+    else:
+        slot[before, f.S_NEXT] = after
+        bank[p, f.BYPASS, b] += 1
+    if after < 0:
+        bank[p, f.TAIL + kind, b] = before
+    free[p, kind, pc[p, f.N_FREE + kind]] = s
+    pc[p, f.N_FREE + kind] += 1
+    pc[p, f.ENTER] = 1
+    todo[p, 0] = b
+    pc[p, f.N_TODO] = 1
+    return s
+
+
+@_inlined
+def _activate(p, b, now, bank, pc, slot):
+    """Open the row of the bank's oldest request; those of the mode go first."""
+    pc[p, f.FAW + pc[p, f.FAW_NEXT]] = now
+    pc[p, f.FAW_NEXT] = (pc[p, f.FAW_NEXT] + 1) & 3
+    bank[p, f.GATE_ACT, b] = f.BIG
+    s = bank[p, f.HEAD + pc[p, f.MODE], b]
+    if s >= 0:
+        bank[p, f.GATE_COLUMN, b] = 0
+        bank[p, f.HIT, b] = s
+        bank[p, f.BEFORE_HIT, b] = -1
+    else:
+        s = bank[p, f.HEAD + 1 - pc[p, f.MODE], b]
+    bank[p, f.OPEN, b] = slot[s, f.S_ROW]
+    bank[p, f.COUNTS_AS, b] = bank[p, f.ACT_MAKES, b]
+    bank[p, f.ACT_MAKES, b] = f.MISS
+
+
+@_inlined
+def _precharge(p, b, bank, pc):
+    """Close the row, for a refresh or for the bank's oldest request."""
+    bank[p, f.OPEN, b] = -1
+    bank[p, f.GATE_PRE, b] = f.BIG
+    if pc[p, f.REFRESHING] in (f.ALL, b):
+        bank[p, f.ACT_MAKES, b] = f.MISS
+    else:
+        bank[p, f.ACT_MAKES, b] = f.CONFLICT
+        bank[p, f.GATE_ACT, b] = 0
+
+
+@_inlined
+def _end_refresh(p, b, n_banks, pc, todo):
+    pc[p, f.REFRESHING] = f.NONE
+    for k in range(n_banks):
+        if b in (f.ALL, k):
+            todo[p, pc[p, f.N_TODO]] = k
+            pc[p, f.N_TODO] += 1
+    if b >= 0:
+        pc[p, f.REFRESHED] |= 1 << b
+        if pc[p, f.REFRESHED] == (1 << n_banks) - 1:
+            pc[p, f.REFRESHED] = 0
+
+
+@_inlined
+def _chosen(p, kind, bank, pc):
+    """Bank and number of the command of this kind."""
+    if kind == f.COLUMN:
+        return pc[p, f.COLUMN_KEY] & 63, f.RD + pc[p, f.MODE]
+    if kind == f.ROW:
+        b = pc[p, f.ROW_KEY] & 63
+        return b, np.int64(f.ACT if bank[p, f.GATE_ACT, b] == 0 else f.PRE)
+    return pc[p, f.REFRESHING], np.int64(f.REF)
+
+
+@_inlined
+def _record(line, now, base, p, command, b, bank, pc, slot):
+    line[0], line[1], line[2], line[3], line[4] = now, base + p, command, max(b, -1), -1
+    if command == f.ACT:
+        s = bank[p, f.HEAD + pc[p, f.MODE], b]
+        line[4] = slot[s if s >= 0 else bank[p, f.HEAD + 1 - pc[p, f.MODE], b], f.S_ROW]
+    elif b >= 0:
+        line[4] = bank[p, f.OPEN, b]
+
+
+@_inlined
+def _next_command(base, now, requests, arrival, n_banks, row_bus, windows, tfaw, sums, bank, pc, slot, free, todo, bus):
+    """Settle what each pseudo-channel wants; returns tick, pseudo-channel and kind of the first command, and the tick
+    of an arrival or a refresh that may come before it."""
+    start, packed, position = requests
+    event = np.int64(f.NEVER)
+    best = np.int64(f.NEVER)
+    best_p, best_kind = 0, 0
+    for p in range(len(pc)):
+        if pc[p, f.ENTER]:
+            pc[p, f.ENTER] = len(arrival) > 0
+            first, stop = start[base + p], start[base + p + 1]
+            when = _let_in(p, now, first, stop, packed, position, arrival, bank, pc, slot, free, todo)
+            event = min(event, when)
+            _turn(p, windows, n_banks, pc, todo, sums)
+        if pc[p, f.N_TODO] > 0:
+            pc[p, f.STALE] = 1
+            for k in range(pc[p, f.N_TODO]):
+                _decide(p, todo[p, k], windows[3], bank, pc, slot)
+            pc[p, f.N_TODO] = 0
+        if pc[p, f.STALE]:
+            pc[p, f.STALE] = 0
+            _earliest(p, n_banks, tfaw, bank, pc)
+        tick = max(pc[p, f.COLUMN_KEY] >> 28, bus[0], now)
+        tick += tick & 1  # column commands start with a clock
+        if tick < best:
+            best, best_p, best_kind = tick, p, f.COLUMN
+        tick = max(pc[p, f.ROW_KEY] >> 28, bus[row_bus], now)
+        if tick < best:
+            best, best_p, best_kind = tick, p, f.ROW
+        if pc[p, f.REFRESHING] == f.NONE:
+            event = min(event, pc[p, f.DUE])
+        else:
+            ready = _refresh_tick(p, n_banks, bank, pc)
+            tick = max(ready, bus[row_bus], now)
+            if ready < f.BIG and tick <= best:
+                best, best_p, best_kind = tick, p, f.REFRESH
+    return best, best_p, best_kind, event
+
+
+@_compiled
+def run_channel(
+    base, remaining, state, requests, arrival, shape, windows, latency, hold, refresh, sums, finished, trace
+):
+    """Run one channel to its last request.
+
+    Parameters
+    ----------
+    base, remaining : its first pseudo-channel, the number of its requests
+    state : of :func:`sim.memory.dram_state.new_state`
+    requests : of :func:`sim.memory.address_map.sort_requests`
+    arrival : ticks per request from which it may enter; empty for 0
+    shape : n_groups, n_banks, row_bus: 0 if row commands share the bus of column commands, else 1
+    windows : read_window, write_window, write_low, max_bypass
+    latency : (3, 5, 5) ticks from a command to another in the same bank, group, pseudo-channel; 0 where none
+    hold : per command its bus occupancy, then tFAW, f.RD to end of data, f.WR to end of data
+    refresh : per_bank, interval in ticks
+    sums : (8,) what is added up
+    finished : ticks of the end of data per request; empty if not wanted
+    trace : (n, 5) rows tick, pseudo-channel, command, bank, row; empty if not wanted
+    """
+    bank, pc, slot, free, todo, bus = state
+    n_banks, row_bus = shape[1], shape[2]
+    now = np.int64(0)
+    while remaining > 0:
+        tick, p, kind, event = _next_command(
+            base, now, requests, arrival, n_banks, row_bus, windows, hold[f.TFAW], sums, bank, pc, slot, free, todo, bus
+        )
+        if event <= tick:
+            if event >= f.BIG:
+                raise RuntimeError("a channel has requests but no command to issue")
+            now = max(now, event)
+            for q in range(len(pc)):
+                _fall_due(q, now, n_banks, refresh, bank, pc, todo)
+            continue
+        now = tick
+        pc[p, f.STALE] = 1
+        b, command = _chosen(p, kind, bank, pc)
+        bus[0 if kind == f.COLUMN else row_bus] = now + hold[command]
+        if len(trace) > 0:
+            if sums[f.N_COMMANDS] == len(trace):
+                raise RuntimeError("the trace is full")
+            _record(trace[sums[f.N_COMMANDS]], now, base, p, command, b, bank, pc, slot)
+        sums[f.N_COMMANDS] += 1
+        _keep_distance(p, b, command, now, n_banks // shape[0], latency, bank, pc)
+        if command == f.ACT:
+            _activate(p, b, now, bank, pc, slot)
+        elif command == f.PRE:
+            _precharge(p, b, bank, pc)
+        elif command == f.REF:
+            _end_refresh(p, b, n_banks, pc, todo)
+            sums[f.N_REFRESHES] += 1
+        else:
+            s = _take(p, b, bank, pc, slot, free, todo)
+            end = now + hold[f.TO_END + command - f.RD]
+            sums[bank[p, f.COUNTS_AS, b]] += 1
+            bank[p, f.COUNTS_AS, b] = 0
+            sums[f.LATENCY] += end - slot[s, f.S_ENTERED]
+            sums[f.LAST] = max(sums[f.LAST], end)
+            if len(finished) > 0:
+                finished[requests[2][slot[s, f.S_REQUEST]]] = end
+            remaining -= 1

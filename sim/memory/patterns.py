@@ -1,0 +1,51 @@
+"""Address patterns of bursts, for the command line, the tests and the documentation's figures."""
+
+import numpy as np
+
+from arch.errors import check_integer, check_one_of
+from arch.memory import DramConfig
+
+__all__ = ["PATTERNS", "pattern_requests"]
+
+PATTERNS = ("stream", "random", "strided", "copy")
+
+_LINE_BYTES = 128
+
+
+def pattern_requests(
+    pattern: str,
+    dram: DramConfig,
+    requests: int,
+    *,
+    footprint_bytes: int | None = None,
+    stride_bytes: int = 4096,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Addresses and write flags of a pattern, both (requests,).
+
+    ``stream`` reads burst after burst; ``random`` reads bursts uniformly; ``strided`` reads one burst every
+    ``stride_bytes``, one burst further after each turn; ``copy`` reads lines of 128 bytes of the lower half and writes
+    them to the upper half, line by line. All wrap within ``footprint_bytes``, by default the whole memory.
+    """
+    check_one_of("pattern", pattern, PATTERNS)
+    check_integer("requests", requests, 1, 1 << 28)
+    burst = dram.burst_bytes
+    footprint = dram.capacity_bytes if footprint_bytes is None else footprint_bytes
+    check_integer("footprint_bytes", footprint, 4 * _LINE_BYTES, dram.capacity_bytes)
+    check_integer("stride_bytes", stride_bytes, burst, dram.capacity_bytes // 2)
+    writes = np.zeros(requests, dtype=np.uint8)
+    number = np.arange(requests, dtype=np.int64)
+    if pattern == "stream":
+        addresses = number * burst % (footprint // burst * burst)
+    elif pattern == "random":
+        addresses = np.random.default_rng(seed).integers(0, footprint // burst, requests) * burst
+    elif pattern == "strided":
+        turn = max(1, footprint // stride_bytes)
+        addresses = (number % turn * stride_bytes + number // turn * burst) % (footprint // burst * burst)
+    else:
+        per_line = _LINE_BYTES // burst
+        half = footprint // 2 // _LINE_BYTES * _LINE_BYTES
+        line, within = number // (2 * per_line), number % per_line
+        writes = (number // per_line % 2).astype(np.uint8)
+        addresses = line * _LINE_BYTES % half + within * burst + writes * np.int64(half)
+    return addresses, writes

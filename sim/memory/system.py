@@ -1,0 +1,75 @@
+"""L2 and DRAM together: traffic in, time and bytes out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from arch.memory import MemorySystemConfig
+from sim.memory.dram import DramRun, run_dram
+from sim.memory.l2 import L2Cache, L2Run
+
+__all__ = ["MemoryRun", "MemorySystem"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRun:
+    """A piece of traffic through L2 and DRAM.
+
+    Parameters
+    ----------
+    l2, dram : what each part did
+    """
+
+    l2: L2Run
+    dram: DramRun
+
+    @property
+    def bytes_requested(self) -> int:
+        """Bytes the units asked for; the L2 served them all."""
+        return self.l2.requests * self.l2.l2.sector_bytes
+
+    @property
+    def total_ns(self) -> float:
+        """Both work at once, so the slower one's time."""
+        return max(self.l2.busy_ns, self.dram.last_ns)
+
+    @property
+    def limiter(self) -> str:
+        """``l2`` or ``dram``, whichever takes longer."""
+        return "l2" if self.l2.busy_ns >= self.dram.last_ns else "dram"
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Rate the units see."""
+        return self.bytes_requested / self.total_ns * 1e9 if self.l2.requests else 0.0
+
+    @property
+    def mean_latency_ns(self) -> float:
+        """Mean read: the L2's own time, and the DRAM's for what missed."""
+        missed = self.l2.fills / self.l2.reads if self.l2.reads else 0.0
+        return self.l2.l2.hit_ns + missed * self.dram.mean_latency_ns
+
+
+class MemorySystem:
+    """One GPU's memory, whose L2 keeps its contents from run to run.
+
+    Parameters
+    ----------
+    config : the memory
+    """
+
+    def __init__(self, config: MemorySystemConfig) -> None:
+        self.config = config
+        self.cache = L2Cache(config.l2)
+
+    def run(self, addresses: np.ndarray, writes: np.ndarray | None = None) -> MemoryRun:
+        """Serve one sector per address, all of them asked for as fast as they are taken.
+
+        Raises
+        ------
+        InputError
+            As the L2 and the DRAM do.
+        """
+        l2 = self.cache.run(addresses, writes)
+        dram = run_dram(self.config.dram, self.config.controller, l2.dram_addresses, writes=l2.dram_writes)
+        return MemoryRun(l2=l2, dram=dram)

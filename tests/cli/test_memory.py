@@ -1,0 +1,68 @@
+"""``ngpc memory`` from outside: its JSON, its table, its refusals."""
+
+import json
+
+import pytest
+
+from cli.main import main
+
+KEYS = {
+    "preset", "pattern", "requests", "gbytes_per_s", "fraction_of_peak", "mean_latency_ns", "row_hits", "row_misses",
+    "row_conflicts", "requests_per_s",
+}  # fmt: skip
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["memory", *arguments])
+    return end.value.code
+
+
+@pytest.mark.parametrize("preset", ["rtx3090", "a100_80gb", "h200", "orin"])
+@pytest.mark.parametrize("pattern", ["stream", "random", "strided", "copy"])
+def test_json_has_the_stable_keys(preset, pattern, capsys):
+    assert run("--preset", preset, "--pattern", pattern, "--requests", "20000", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result.keys() >= KEYS
+    assert (result["preset"], result["pattern"], result["requests"]) == (preset, pattern, 20_000)
+    assert result["row_hits"] + result["row_misses"] + result["row_conflicts"] == 20_000
+    assert 0 < result["fraction_of_peak"] <= 1 and result["requests_per_s"] > 0
+    assert result["gbytes_per_s"] == pytest.approx(result["fraction_of_peak"] * result["peak_gbytes_per_s"])
+    if pattern == "random":
+        assert result["fraction_of_peak"] <= result["random_bound"]
+
+
+def test_through_the_l2_a_table_is_read_once(capsys):
+    assert run("--pattern", "random", "--requests", "300000", "--l2", "--footprint-mb", "1", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["dram_requests"] + result["l2_hits"] == 300_000
+    assert result["dram_requests"] <= 1e6 / 32 and result["l2_hit_rate"] > 0.89
+
+
+def test_mappings_and_refreshes_can_be_chosen(capsys):
+    fraction = {}
+    for mapping in ("line", "group_high"):
+        assert run("--requests", "200000", "--preset", "orin", "--mapping", mapping, "--json") == 0
+        fraction[mapping] = json.loads(capsys.readouterr().out)["fraction_of_peak"]
+    assert fraction["group_high"] == pytest.approx(fraction["line"] / 2, rel=0.05)
+    assert run("--requests", "1000", "--refresh", "all_bank") == 0
+    assert "all_bank" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--preset", "none"], "memory preset must be one of a100_80gb, h200, orin, rtx3090, not 'none'"),
+        (["--pattern", "zigzag"], "pattern must be one of stream, random, strided, copy, not 'zigzag'"),
+        (["--requests", "0"], "requests must be an integer from 1 to 268435456, not 0"),
+        (["--mapping", "x"], "mapping preset must be one of line, row, group_high, channel_high, not 'x'"),
+        (["--refresh", "x"], "refresh must be one of per_bank, all_bank, not 'x'"),
+        (["--stride", "8"], "stride_bytes must be an integer from 32 to 103079215104, not 8"),
+        (["--footprint-mb", "nan"], "footprint_mb must be a number above 0 and below 1e9, not nan"),
+        (["--seed", "-1"], "seed must be an integer from 0 to 9223372036854775807, not -1"),
+    ],
+)
+def test_bad_input_is_one_sentence_on_stderr_and_exit_code_2(arguments, sentence, capsys):
+    assert run(*arguments) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", f"ngpc: {sentence}\n")

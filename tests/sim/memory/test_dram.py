@@ -1,0 +1,238 @@
+"""The DRAM model against closed formulas: latency, peak, row hits, row misses, bank groups, random reads, mappings."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from arch.errors import InputError
+from arch.memory import MAPPINGS
+from arch.memory_preset import load_memory
+from sim.memory.bounds import bank_group_fraction, one_bank_fraction, random_bound, unloaded_read_ns
+from sim.memory.dram import run_dram
+from sim.memory.patterns import pattern_requests
+
+PRESETS = {"rtx3090": 936, "a100_80gb": 2039, "h200": 4800, "orin": 204.8}
+
+
+def one_bus(name: str, **changes):
+    """A preset's DRAM with one channel, and a mapping in which addresses are easy to aim."""
+    memory = load_memory(name)
+    dram = replace(memory.dram, n_channels=1, n_pseudo_channels=1, **changes)
+    mapping = replace(MAPPINGS["line"], order=("line", "column", "group", "bank", "row", "channel"), hashed=False)
+    return dram, replace(memory.controller, mapping=mapping)
+
+
+def without_refresh(name: str):
+    dram, controller = one_bus(name)
+    return replace(dram, timing=replace(dram.timing, trefi_ns=1e7)), controller
+
+
+@pytest.mark.parametrize(("name", "gbytes"), PRESETS.items())
+def test_peaks_are_those_of_the_data_sheets(name, gbytes):
+    dram = load_memory(name).dram
+    assert dram.peak_bytes_per_s == pytest.approx(gbytes * 1e9, rel=1e-6)
+    assert dram.burst_bytes == 32
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_lone_read_takes_the_unloaded_latency(name):
+    """A miss (bank closed), a hit and a conflict, each long after the one before it: to the tick."""
+    dram, controller = without_refresh(name)
+    row = dram.row_bytes * dram.n_banks
+    run = run_dram(dram, controller, np.array([0, 32, row]), arrival_ns=np.array([1e3, 2e3, 3e3]), finished=True)
+    assert (run.row_misses, run.row_hits, run.row_conflicts) == (1, 1, 1)
+    expected = [unloaded_read_ns(dram, kind) for kind in ("miss", "hit", "conflict")]
+    # an arrival between two clocks waits for the next one
+    waits = run.finished_ns - np.array([1e3, 2e3, 3e3]) - expected
+    assert np.all(waits >= -1e-6) and np.all(waits < 2 * dram.tick_ns)
+    assert expected[0] - expected[1] == pytest.approx(dram.ticks("trcd_rd") * dram.tick_ns)
+    assert expected[2] - expected[0] == pytest.approx(dram.ticks("trp") * dram.tick_ns)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_row_hits_fill_the_pins(name):
+    """Reads of open rows in all bank groups, refresh aside: a burst whenever the last one ends."""
+    dram, controller = without_refresh(name)
+    groups = np.arange(dram.n_bank_groups) * dram.row_bytes
+    columns = np.arange(dram.row_bytes // 32) * 32
+    addresses = (columns[:, None] + groups).reshape(-1)
+    run = run_dram(dram, controller, np.tile(addresses, 20), finished=True)
+    ends = np.sort(run.finished_ns)
+    gaps = np.diff(ends[len(ends) // 4 :])
+    assert np.all(np.isclose(gaps, dram.burst_clk * 2 * dram.tick_ns))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_one_bank_group_is_bound_by_tccd_l(name):
+    dram, controller = without_refresh(name)
+    columns = np.tile(np.arange(dram.row_bytes // 32) * 32, 40)
+    run = run_dram(dram, controller, columns)
+    assert run.fraction_of_peak == pytest.approx(bank_group_fraction(dram), rel=0.05)
+    assert run.fraction_of_peak <= bank_group_fraction(dram)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_row_misses_in_one_bank_are_bound_by_trc(name):
+    dram, controller = without_refresh(name)
+    run = run_dram(dram, controller, np.arange(200) * dram.row_bytes * dram.n_banks)
+    assert run.row_conflicts == 199
+    assert run.fraction_of_peak == pytest.approx(one_bank_fraction(dram), rel=0.05)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("refresh", ["per_bank", "all_bank"])
+def test_random_reads_meet_their_closed_bound(name, refresh, seed):
+    """A third to a sixth of the peak (half on LPDDR5): bound by tFAW, tRRD or the command bus, less refresh."""
+    memory = load_memory(name)
+    dram = replace(memory.dram, n_channels=4, refresh=refresh)
+    addresses, _ = pattern_requests("random", dram, 8000 * dram.n_buses, seed=seed)
+    run = run_dram(dram, memory.controller, addresses)
+    bound = random_bound(dram)
+    assert 0.9 * bound.fraction <= run.fraction_of_peak <= bound.fraction
+    assert bound.fraction == min(bound.candidates.values()) < (0.5 if name == "orin" else 0.34)
+    assert run.row_conflicts > 0.9 * run.requests
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_stream_reaches_most_of_the_peak_in_every_channel(name):
+    memory = load_memory(name)
+    dram = replace(memory.dram, n_channels=4)
+    addresses, _ = pattern_requests("stream", dram, 6000 * dram.n_buses)
+    run = run_dram(dram, memory.controller, addresses)
+    assert 0.95 < run.fraction_of_peak <= 1.0
+    assert run.bytes_per_bus.max() - run.bytes_per_bus.min() <= 0.02 * run.bytes_per_bus.mean()
+    assert run.bytes_served == 32 * run.requests
+
+
+def test_two_mappings_differ_by_tccd_l_over_tccd_s():
+    """A stream kept in one bank group of each channel gets tCCD_S / tCCD_L of one that changes groups, half here."""
+    memory = load_memory("h200")
+    dram = replace(memory.dram, n_channels=2)
+    addresses, _ = pattern_requests("stream", dram, 40_000)
+    fraction = {
+        name: run_dram(dram, replace(memory.controller, mapping=MAPPINGS[name]), addresses).fraction_of_peak
+        for name in ("line", "row", "group_high")
+    }
+    assert fraction["line"] > 0.95 and fraction["row"] > 0.95
+    assert 0.9 < fraction["group_high"] / bank_group_fraction(dram) <= 1.0
+
+
+def test_a_stream_in_one_channel_gets_one_channels_share():
+    memory = load_memory("rtx3090")
+    controller = replace(memory.controller, mapping=MAPPINGS["channel_high"])
+    addresses, _ = pattern_requests("stream", memory.dram, 20_000)
+    run = run_dram(memory.dram, controller, addresses)
+    assert np.count_nonzero(run.bytes_per_bus) == 1
+    assert run.fraction_of_peak == pytest.approx(1 / 24, rel=0.05)
+
+
+def test_hashing_spreads_strides_over_channels():
+    memory = load_memory("orin")
+    plain = replace(memory.controller, mapping=replace(MAPPINGS["line"], hashed=False))
+    addresses, _ = pattern_requests("strided", memory.dram, 20_000, stride_bytes=2048)
+    assert np.count_nonzero(run_dram(memory.dram, plain, addresses).bytes_per_bus) == 1
+    spread = run_dram(memory.dram, memory.controller, addresses).bytes_per_bus
+    assert spread.min() > 0.8 * spread.mean()
+
+
+def test_refresh_takes_its_share_of_a_stream():
+    """All-bank refresh stops a pseudo-channel for tRFC every tREFI; per-bank refresh hides behind other banks."""
+    memory = load_memory("h200")
+    dram = replace(memory.dram, n_channels=2)
+    addresses, _ = pattern_requests("stream", dram, 60_000)
+    at_once = run_dram(replace(dram, refresh="all_bank"), memory.controller, addresses)
+    in_turn = run_dram(dram, memory.controller, addresses)
+    assert at_once.fraction_of_peak <= 1 - 450 / 3900
+    assert at_once.fraction_of_peak == pytest.approx(in_turn.fraction_of_peak * (1 - 450 / 3900), rel=0.03)
+    ticks = in_turn.last_ns / dram.tick_ns
+    assert in_turn.refreshes == pytest.approx(4 * 16 * ticks / dram.ticks("trefi"), abs=8)
+
+
+def test_longer_write_drains_pay_fewer_turnarounds():
+    """A copy: what is lost to turning between reads and writes halves with twice the writes a drain."""
+    memory = load_memory("h200")
+    dram = replace(memory.dram, n_channels=2, timing=replace(memory.dram.timing, trefi_ns=1e7))
+    addresses, writes = pattern_requests("copy", dram, 60_000, footprint_bytes=1 << 24)
+    runs = [
+        run_dram(dram, replace(memory.controller, write_window=size), addresses, writes=writes)
+        for size in (32, 64, 128)
+    ]
+    fractions = [run.fraction_of_peak for run in runs]
+    assert fractions == sorted(fractions) and 0.5 < fractions[0] < 0.8 < fractions[2]
+    for run, size in zip(runs, (32, 64, 128), strict=True):
+        assert run.turnarounds == pytest.approx(2 * (30_000 / size), rel=0.1)
+
+
+def test_requests_that_miss_a_refresh_are_not_conflicts():
+    """Rows closed by an all-bank refresh count as misses: one per bank and refresh."""
+    dram, controller = one_bus("orin", refresh="all_bank")
+    columns = np.tile(np.arange(32) * 32, 400)
+    run = run_dram(dram, controller, columns)
+    assert run.row_conflicts == 0 and run.refreshes > 3
+    assert run.row_misses in (run.refreshes, run.refreshes + 1)
+
+
+def test_an_old_request_is_not_overtaken_for_ever():
+    """Row hits that keep coming let a conflicting request wait for at most ``max_bypass`` of them."""
+    dram, controller = without_refresh("h200")
+    controller = replace(controller, max_bypass=16, read_window=8)
+    hits = np.tile(np.arange(32) * 32, 10)
+    addresses = np.insert(hits, 8, dram.row_bytes * dram.n_banks)
+    run = run_dram(dram, controller, addresses, finished=True)
+    order = np.argsort(run.finished_ns, kind="stable")
+    assert int(np.flatnonzero(order == 8)[0]) <= 8 + 16 + 8
+
+
+def test_every_request_is_served_once_and_in_order_of_its_kind(seed):
+    """With a trace: as many column commands per bank, row and kind as the mapping, decoded by hand, says."""
+    dram, controller = one_bus("h200")
+    rng = np.random.default_rng(seed)
+    addresses = rng.integers(0, 1 << 20, 3000) * 32
+    writes = rng.random(3000) < 0.3
+    run = run_dram(dram, controller, addresses, writes=writes, trace=True)
+    per_row = dram.row_bytes // 32
+    expected = Counter()
+    for address, write in zip(addresses.tolist(), writes.tolist(), strict=True):
+        rest = address // 32 // per_row
+        group, rest = rest % 4, rest // 4
+        bank, row = rest % 4, rest // 4
+        expected["WR" if write else "RD", group * 4 + bank, row] += 1
+    served = Counter((c.name, c.bank, c.row) for c in run.trace if c.name in ("RD", "WR"))
+    assert served == expected
+    assert run.row_hits + run.row_misses + run.row_conflicts == run.requests == 3000
+    assert run.commands == len(run.trace)
+
+
+def test_no_requests_take_no_time():
+    memory = load_memory("orin")
+    run = run_dram(memory.dram, memory.controller, np.zeros(0, dtype=np.int64))
+    assert (run.requests, run.last_ns, run.bytes_per_s) == (0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"addresses": np.array([-32])}, "addresses must lie from 0 to 68719476735, not at -32"),
+        ({"addresses": np.array([1 << 36])}, "addresses must lie from 0 to 68719476735, not at 68719476736"),
+        ({"addresses": np.zeros((2, 2))}, "addresses must be a vector of up to 2**28, not of shape (2, 2)"),
+        (
+            {"addresses": np.zeros(2), "writes": np.zeros(3)},
+            "writes must have the shape of addresses, (2,), not (3,)",
+        ),
+        (
+            {"addresses": np.zeros(2), "arrival_ns": np.array([2.0, 1.0])},
+            "arrival_ns must be at least 0 and must not fall, not go back in time",
+        ),
+        (
+            {"addresses": np.zeros(2), "arrival_ns": np.zeros(1)},
+            "arrival_ns must have the shape of addresses, (2,), not (1,)",
+        ),
+    ],
+)
+def test_bad_traffic_is_refused(arguments, sentence):
+    memory = load_memory("orin")
+    with pytest.raises(InputError) as refused:
+        run_dram(memory.dram, memory.controller, **arguments)
+    assert str(refused.value) == sentence
