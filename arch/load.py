@@ -26,6 +26,7 @@ class LoadTarget(IntEnum):
     LAYER_REGISTER = 4
     WEIGHT = 5
     ACTIVATION_TABLE = 6
+    NFP_CONTROL = 7
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,21 +6,49 @@ from arch.encoding_engine import EncodingEngineConfig
 from arch.errors import InputError, check_instance, check_integer, check_positive
 from arch.mlp_engine import MlpEngineConfig
 
-__all__ = ["ClusterConfig", "NfpConfig"]
+__all__ = ["COUNTER_BITS", "NFP_COUNTERS", "QUEUE_CYCLES", "ClusterConfig", "NfpConfig"]
+
+COUNTER_BITS = 32
+"""Width of a processor's counters; they count on past their largest value, from 0."""
+
+QUEUE_CYCLES = 2
+"""Clocks from the write of an entry into an empty queue of the cluster to its earliest read."""
+
+NFP_COUNTERS = ("points", "results", "busy", "encoding_limits", "mlp_limits", "source_waits", "sink_waits")
+"""Counters of a processor, in the order of its registers.
+
+``points``, ``results``
+    Points taken and results given.
+``busy``
+    Clocks with a point inside, that of its transfer included.
+``encoding_limits``
+    Clocks in which the MLP engine would take features, points are inside the encoding engine and none is done.
+``mlp_limits``
+    Clocks in which features are done and the MLP engine does not take them.
+``source_waits``
+    Clocks in which a point would be taken, none is offered and the last one taken did not carry ``last``.
+``sink_waits``
+    Clocks in which a result is offered and not taken.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NfpConfig:
     """One neural fields processor.
 
+    The engines' sizes are independent: any ``level_parallel`` beside any array.
+
     Parameters
     ----------
     encoding : the grid encoding engine; its features are the MLP engine's first layer's inputs
-    mlp : the MLP engine, of the same arithmetic
+    mlp : the MLP engine, of the same arithmetic; ``side_inputs`` of it come with each point (nerf's direction code)
+    max_outputs : most outputs of a field, 1 to ``mlp.max_width``; a result holds so many. Of a field with two networks
+        they are the second one's outputs and, behind them, output 0 of the first: nerf's colours and density
     """
 
     encoding: EncodingEngineConfig
     mlp: MlpEngineConfig
+    max_outputs: int = 4
 
     def __post_init__(self) -> None:
         check_instance("encoding", self.encoding, EncodingEngineConfig)
@@ -36,6 +64,22 @@ class NfpConfig:
                 f"max_width of the MLP engine must be at least the encoding's {features} features, "
                 f"not {self.mlp.max_width}"
             )
+        if self.mlp.side_inputs and features > self.mlp.side_first:
+            raise InputError(
+                f"side_first of the MLP engine must be at least the encoding's {features} features, "
+                f"not {self.mlp.side_first}"
+            )
+        check_integer("max_outputs", self.max_outputs, 1, self.mlp.max_width)
+
+    @property
+    def prime_cycles(self) -> int:
+        """Clocks behind a load word in which no features are taken: the first tile's weights go into the array."""
+        return self.mlp.rows + 2
+
+    @property
+    def max_inside(self) -> int:
+        """Most points inside: those of the encoding engine and five nano-batches, at the most, of the MLP engine."""
+        return self.encoding.points_in_flight + 5 * self.mlp.nano_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +90,22 @@ class ClusterConfig:
     ----------
     nfp : each of the processors
     n_nfps : how many, 1 to 64
+    queued_batches : most nano-batches a processor has been dealt and not finished, 1 to 16; four keep it busy: one
+        waits, one is encoded, one is in the array, one leaves
+    reorder_batches : most nano-batches dealt to a processor whose results have not left the cluster, ``queued_batches``
+        to 64; those that are finished wait for older ones of other processors
     clock_hz : clock of the cluster; NGPC (ISCA'23) implies 1 GHz without stating it
     """
 
     nfp: NfpConfig
     n_nfps: int = 8
+    queued_batches: int = 4
+    reorder_batches: int = 8
     clock_hz: float = 1e9
 
     def __post_init__(self) -> None:
         check_instance("nfp", self.nfp, NfpConfig)
         check_integer("n_nfps", self.n_nfps, 1, 64)
+        check_integer("queued_batches", self.queued_batches, 1, 16)
+        check_integer("reorder_batches", self.reorder_batches, self.queued_batches, 64)
         check_positive("clock_hz", self.clock_hz)

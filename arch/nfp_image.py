@@ -1,13 +1,32 @@
-"""The load image of a neural fields processor: one field, for both engines."""
+"""The load image of a neural fields processor: one field, for both engines.
+
+========================  ==========================================  ==========================================
+target                    address                                     data
+========================  ==========================================  ==========================================
+``NFP_CONTROL``           ``DENSITY_RESULTS_ADDRESS``                 bit j: result j is output 0 of the first of two
+                                                                      networks; 0: output j of the last network
+========================  ==========================================  ==========================================
+
+The other targets are the engines' (``arch.encoding_image``, ``arch.mlp_image``). Only processors with side inputs have
+the control register.
+"""
 
 from arch.checkpoint import QuantizedField
 from arch.encoding_image import encoding_image
 from arch.errors import InputError
-from arch.load import LoadImage
+from arch.load import LoadImage, LoadTarget
 from arch.mlp_image import mlp_image
 from arch.nfp import NfpConfig
 
-__all__ = ["nfp_image"]
+__all__ = ["DENSITY_RESULTS_ADDRESS", "n_results", "nfp_image"]
+
+DENSITY_RESULTS_ADDRESS = 0
+"""Address of the control register that says which results come from the first of two networks."""
+
+
+def n_results(field: QuantizedField) -> int:
+    """Outputs a point: those of the last network and, of a field with two, the density behind them."""
+    return field.config.networks[-1].n_output_dims + len(field.config.networks) - 1
 
 
 def nfp_image(field: QuantizedField, config: NfpConfig) -> LoadImage:
@@ -22,10 +41,13 @@ def nfp_image(field: QuantizedField, config: NfpConfig) -> LoadImage:
         raise InputError(
             f"arithmetic of the checkpoint must be the processor's {config.mlp.arithmetic!r}, not {field.arithmetic!r}"
         )
-    if len(field.networks) != 1:
+    results = n_results(field)
+    if results > config.max_outputs:
         raise InputError(
-            f"networks of a field on this processor must be 1, not {len(field.networks)}; "
-            "it does not run nerf's two networks yet"
+            f"max_outputs of the processor must be at least the field's {results}, not {config.max_outputs}"
         )
-    encoding = encoding_image(field.config.grid, config.encoding, field.tables, field.level_shifts)
-    return encoding + mlp_image(field.networks[0], config.mlp)
+    image = encoding_image(field.config.grid, config.encoding, field.tables, field.level_shifts)
+    if config.mlp.side_inputs:
+        density = 1 << (results - 1) if len(field.networks) == 2 else 0
+        image += LoadImage.of(LoadTarget.NFP_CONTROL, DENSITY_RESULTS_ADDRESS, density)
+    return image + mlp_image(field.networks, config.mlp)

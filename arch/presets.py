@@ -72,18 +72,21 @@ FIELDS: Mapping[str, FieldConfig] = {
 }
 """``{nerf,nsdf,gia,nvr}_{hash,dense,lowres}``."""
 
+_NERF_SIDE = {"side_first": 32, "side_inputs": 16}
+"""The direction code, behind 32 features."""
+
 NFPS: Mapping[str, NfpConfig] = {
     "nfp-16x16": NfpConfig(
         encoding=EncodingEngineConfig(table_rows=1 << 18),
-        mlp=MlpEngineConfig(rows=16, cols=16, nano_batch=64, weight_tiles=32),
+        mlp=MlpEngineConfig(rows=16, cols=16, nano_batch=64, weight_tiles=64, **_NERF_SIDE),
     ),
     "nfp-32x32": NfpConfig(
         encoding=EncodingEngineConfig(level_parallel=2, table_rows=1 << 17),
-        mlp=MlpEngineConfig(rows=32, cols=32, nano_batch=128, weight_tiles=16),
+        mlp=MlpEngineConfig(rows=32, cols=32, nano_batch=128, weight_tiles=16, **_NERF_SIDE),
     ),
     "ngpc": NfpConfig(
         encoding=EncodingEngineConfig(level_parallel=16, table_rows=1 << 19),
-        mlp=MlpEngineConfig(rows=64, cols=64, nano_batch=256, weight_tiles=16),
+        mlp=MlpEngineConfig(rows=64, cols=64, nano_batch=256, weight_tiles=16, **_NERF_SIDE),
     ),
 }
 """Processors to simulate and to write as Verilog. ``ngpc`` has NGPC's sizes: 16 engines of 1 MiB, 64 x 64."""

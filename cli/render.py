@@ -139,7 +139,7 @@ def render_app(
         run = simulator.run(coordinates, progress=update)
         seconds = perf_counter() - started
     golden = field_integer(field, positions).numpy()
-    model = nfp_cycles(field.config, config, coordinates)
+    model = nfp_cycles(field.config, config, coordinates, primed=config.prime_cycles)
 
     scale = field.networks[-1].output_scale
     rtl = _picture(app, run.outputs * scale, size)

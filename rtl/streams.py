@@ -19,11 +19,14 @@ class PointLayout(data.StructLayout):
     Parameters
     ----------
     n_pos_dims : coordinates; a grid of fewer dimensions ignores those past its own
+    side_inputs : raw values that come with the point in ``side``, for its second network; 0: no such field
+    value_bits : bits of one of them, signed
     """
 
-    def __init__(self, n_pos_dims: int) -> None:
+    def __init__(self, n_pos_dims: int, side_inputs: int = 0, value_bits: int = 8) -> None:
         position = data.ArrayLayout(unsigned(COORDINATE.width), n_pos_dims)
-        super().__init__({"position": position, "last": 1})
+        side = {"side": data.ArrayLayout(signed(value_bits), side_inputs)} if side_inputs else {}
+        super().__init__({"position": position, **side, "last": 1})
 
 
 class VectorLayout(data.StructLayout):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amaranth.lib import stream, wiring
-from amaranth.lib.data import Layout
+from amaranth.lib.data import Layout, StructLayout
 
 from arch.errors import InputError
 from arch.whole_file import make_directory
@@ -29,7 +29,7 @@ _MAKE_VARIABLES = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "CXX=g++", "LINK=g++")
 
 @dataclass(frozen=True, kw_only=True)
 class StreamPort:
-    """A stream of the top module: its name, its payload layout and 32-bit words of a payload."""
+    """A stream, or a plain output, of the top module: its name, its payload layout and 32-bit words of a payload."""
 
     name: str
     layout: Layout
@@ -42,17 +42,22 @@ class StreamPort:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A built model: the shared library and the top module's streams, in the order the library numbers them."""
+    """A built model: the shared library and the top module's ports, in the order the library numbers them.
+
+    Probes are outputs beside the streams, such as counters.
+    """
 
     shared_object: Path
     sources: tuple[StreamPort, ...]
     sinks: tuple[StreamPort, ...]
+    probes: tuple[StreamPort, ...]
 
 
 def build_model(component: wiring.Component, name: str, *, waves: bool = False) -> Model:
     """Generate, verilate and compile ``component``, or find it in the cache.
 
-    Every top-level member must be a stream; sources are the streams the component takes, sinks those it gives.
+    Every top-level member must be a stream or a plain port. Sources are the streams the component takes, sinks those it
+    gives, probes plain outputs; plain inputs stay 0.
 
     Raises
     ------
@@ -60,10 +65,10 @@ def build_model(component: wiring.Component, name: str, *, waves: bool = False) 
         If a tool is missing or stops with an error, or the cache cannot be written.
     """
     verilog = cached_verilog(component, name)
-    sources, sinks = _streams(component)
+    ports = _ports(component)
     flags = (*_FLAGS, *(("--trace",) if waves else ()))
     digest = hashlib.sha256(
-        "\n".join([verilog.name, *flags, *_MAKE_VARIABLES, _HARNESS.read_text(), str(sources), str(sinks)]).encode()
+        "\n".join([verilog.name, *flags, *_MAKE_VARIABLES, _HARNESS.read_text(), str(ports)]).encode()
     ).hexdigest()[:16]
     library = BUILD_ROOT / "cosim" / f"{name}-{digest}.so"
     if not library.exists():
@@ -71,19 +76,27 @@ def build_model(component: wiring.Component, name: str, *, waves: bool = False) 
         with library.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not library.exists():
-                _compile(verilog, name, library, flags=flags, sources=sources, sinks=sinks)
-    return Model(shared_object=library, sources=sources, sinks=sinks)
+                _compile(verilog, name, library, flags=flags, ports=ports)
+    return Model(shared_object=library, **ports)
 
 
-def _streams(component: wiring.Component) -> tuple[tuple[StreamPort, ...], tuple[StreamPort, ...]]:
-    sources, sinks = [], []
+def _ports(component: wiring.Component) -> dict[str, tuple[StreamPort, ...]]:
+    ports: dict[str, tuple[StreamPort, ...]] = {"sources": (), "sinks": (), "probes": ()}
     for name, member in component.signature.members.items():
-        if not member.is_signature or not isinstance(member.signature, stream.Signature):
-            raise TypeError(f"Top-level member {name} must be a stream, not {member!r}")
-        # The flow of a stream member is that of its payload: In is taken by the component.
-        ports = sources if member.flow is wiring.In else sinks
-        ports.append(StreamPort(name=name, layout=Layout.cast(getattr(component, name).payload.shape())))
-    return tuple(sources), tuple(sinks)
+        if member.is_port and member.flow is wiring.In:
+            continue  # stays 0
+        if member.is_port:
+            kind, shape = "probes", member.shape
+            if not isinstance(shape, Layout):
+                shape = StructLayout({"value": shape})
+        elif member.is_signature and isinstance(member.signature, stream.Signature):
+            # The flow of a stream member is that of its payload: In is taken by the component.
+            kind = "sources" if member.flow is wiring.In else "sinks"
+            shape = getattr(component, name).payload.shape()
+        else:
+            raise TypeError(f"Top-level member {name} must be a stream or a port, not {member!r}")
+        ports[kind] += (StreamPort(name=name, layout=Layout.cast(shape)),)
+    return ports
 
 
 def _compile(
@@ -92,13 +105,12 @@ def _compile(
     library: Path,
     *,
     flags: tuple[str, ...],
-    sources: tuple[StreamPort, ...],
-    sinks: tuple[StreamPort, ...],
+    ports: dict[str, tuple[StreamPort, ...]],
 ) -> None:
     environment = verilator_environment()
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        ports = Path(folder) / "ports.h"
-        ports.write_text(_port_list("SOURCES", sources) + _port_list("SINKS", sinks))
+        listed = "".join(_port_list(kind, of_kind) for kind, of_kind in ports.items())
+        (Path(folder) / "ports.h").write_text(listed)
         harness = shutil.copy(_HARNESS, folder)
         verilate = [
             "verilator",
@@ -122,8 +134,9 @@ def _compile(
 
 def _port_list(kind: str, ports: tuple[StreamPort, ...]) -> str:
     # Verilator spells the second of two underscores as its code point.
-    entries = " ".join(f"X({index}, {port.name}___05F, {port.words})" for index, port in enumerate(ports))
-    return f"#define NGPC_{kind}(X) {entries}\n"
+    end = "" if kind == "probes" else "___05F"
+    entries = " ".join(f"X({index}, {port.name}{end}, {port.words})" for index, port in enumerate(ports))
+    return f"#define NGPC_{kind.upper()}(X) {entries}\n"
 
 
 def _execute(command: list[str], environment: dict[str, str]) -> None:

@@ -18,11 +18,12 @@ from arch.mlp_engine import MlpEngineConfig
 from arch.mlp_image import mlp_image
 from arch.mlp_plan import plan_mlp
 from arch.nfp import NfpConfig
-from arch.nfp_image import nfp_image
+from arch.nfp_image import n_results, nfp_image
 from rtl.encoding.engine_counters import CounterSelectLayout, CounterValueLayout
 from rtl.encoding.grid_encoding import GridEncoding
 from rtl.mlp.mlp_engine import MlpEngine
 from rtl.nfp.nfp import Nfp
+from rtl.nfp.nfp_counters import CountersLayout
 from rtl.streams import LoadLayout
 from sim.cosim.payload import pack_payloads, unpack_payloads
 from sim.cosim.simulator import RtlSimulator
@@ -31,6 +32,7 @@ __all__ = [
     "EncodingSimulator",
     "EngineRun",
     "EngineSimulator",
+    "NfpSimulator",
     "encoding_simulator",
     "mlp_simulator",
     "nfp_simulator",
@@ -110,12 +112,15 @@ class EngineSimulator:
         self,
         vectors: np.ndarray,
         *,
+        side: np.ndarray | None = None,
         run_length: int = 0,
         idle: float = 0.0,
         backpressure: float = 0.0,
         progress: Callable[[int, int], None] | None = None,
     ) -> EngineRun:
         """Send raw vectors, (vectors, elements), the last one marked ``last``, and take every result.
+
+        ``side`` are the side inputs that come with them, (vectors, side_inputs); zeros if left out.
 
         ``run_length`` marks the last one of every so many vectors too: runs one behind the other.
 
@@ -130,8 +135,9 @@ class EngineSimulator:
         if run_length:
             last[run_length - 1 :: run_length] = 1
         elements = next(iter(self._source_layout))[0]
+        beside = {} if side is None else {"side": side}
         block = self._simulator.run(
-            {self._source: pack_payloads(self._source_layout, {elements: vectors, "last": last})},
+            {self._source: pack_payloads(self._source_layout, {elements: vectors, **beside, "last": last})},
             {self._sink: count},
             max_cycles=int(count * _MAX_CLOCKS_PER_VECTOR / ((1 - idle) * (1 - backpressure))) + _MAX_CLOCKS_AT_REST,
             idle=idle,
@@ -149,6 +155,15 @@ class EngineSimulator:
             accepted=(block.sent[self._source] - first).astype(np.int64),
             given=given,
         )
+
+
+class NfpSimulator(EngineSimulator):
+    """The neural fields processor under Verilator; see :func:`nfp_simulator`."""
+
+    def counters(self) -> dict[str, int]:
+        """Its counters by name, as ``arch.nfp.NFP_COUNTERS`` describes them."""
+        values = unpack_payloads(CountersLayout(), self._simulator.probe("counters"))
+        return {name: int(value[0]) for name, value in values.items()}
 
 
 class EncodingSimulator(EngineSimulator):
@@ -207,10 +222,10 @@ def mlp_simulator(
 
 def nfp_simulator(
     field: QuantizedField, config: NfpConfig, *, waves: Path | None = None, seed: int = 1
-) -> EngineSimulator:
-    """The neural fields processor with a field loaded: raw coordinates in, raw outputs out."""
+) -> NfpSimulator:
+    """The neural fields processor with a field loaded: coordinates (for nerf: and codes) in, results out, raw."""
     image = nfp_image(field, config)
-    return EngineSimulator(
+    return NfpSimulator(
         Nfp(config), "nfp", image,
-        source="points", sink="results", n_outputs=field.config.networks[-1].n_output_dims, waves=waves, seed=seed,
+        source="points", sink="results", n_outputs=n_results(field), waves=waves, seed=seed,
     )  # fmt: skip

@@ -124,6 +124,20 @@ void ngpc_close(Simulation* simulation) {
 
 void ngpc_seed(Simulation* simulation, uint64_t seed) { simulation->random = seed * 2 + 1; }
 
+// Reads a plain output into words, as the last rising edge left it.
+void ngpc_probe(Simulation* simulation, uint64_t index, uint32_t* words) {
+    simulation->top->clk = 0;
+    simulation->top->eval();
+    switch (index) {
+#define PROBE(index, name, size) \
+    case index: read_port(simulation->top->name, words); break;
+        NGPC_PROBES(PROBE)
+#undef PROBE
+        default: break;
+    }
+    (void)words;
+}
+
 uint64_t ngpc_cycle(const Simulation* simulation) { return simulation->cycle; }
 
 // Runs until every source is empty and every sink full, or for max_cycles. Returns the cycles run.

@@ -55,7 +55,7 @@ class RtlSimulator:
 
     Parameters
     ----------
-    component : any component whose top-level members are all streams
+    component : any component whose top-level members are all streams or plain outputs
     name : top module name
     waves : VCD file to write every clock into; such a build is slower and kept apart
     seed : seed of the random stalls
@@ -83,6 +83,16 @@ class RtlSimulator:
 
     def __exit__(self, *_: object) -> None:
         self._library.ngpc_close(self._handle)
+
+    def probe(self, name: str) -> np.ndarray:
+        """The (1, words) uint32 value of a plain output now; raises ValueError if there is none of that name."""
+        names = [port.name for port in self._model.probes]
+        if name not in names:
+            raise ValueError(f"Output must be one of {', '.join(names)}, not {name}")
+        index = names.index(name)
+        words = np.zeros((1, self._model.probes[index].words), dtype=np.uint32)
+        self._library.ngpc_probe(self._handle, ctypes.c_uint64(index), ctypes.c_void_p(words.ctypes.data))
+        return words
 
     def run(
         self,

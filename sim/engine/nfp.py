@@ -15,7 +15,7 @@ from arch.nfp import NfpConfig
 from sim.engine.encoding import EncodingClock
 from sim.engine.mlp import MlpClock
 
-__all__ = ["NfpTiming", "nfp_cycles"]
+__all__ = ["NfpClock", "NfpTiming", "nfp_cycles"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +28,20 @@ class NfpTiming:
     results : (points,) int64, clock of each transfer on ``results``
     mlp_busy : clocks in which a nano-batch was in the MLP engine's array
     encoding_held : clocks lost to bank conflicts, summed over the physical level engines
+    encoding_limits, mlp_limits : the processor's counters of these names (``arch.nfp.NFP_COUNTERS``)
     """
 
     accepted: np.ndarray
     results: np.ndarray
     mlp_busy: int
     encoding_held: int
+    encoding_limits: int
+    mlp_limits: int
+
+    @property
+    def limiting_engine(self) -> str:
+        """Which engine cost the other one more clocks, ``encoding`` or ``mlp``."""
+        return "encoding" if self.encoding_limits > self.mlp_limits else "mlp"
 
     @property
     def cycles(self) -> int:
@@ -46,20 +54,71 @@ class NfpTiming:
         return self.cycles / len(self.results)
 
 
+class NfpClock:
+    """The processor's clock, one nano-batch at a time; the clocks of one do not depend on later ones.
+
+    Parameters
+    ----------
+    field : the field that is loaded
+    config : the processor
+    primed : first clock in which features are taken
+
+    Raises
+    ------
+    InputError
+        If the field does not fit the processor.
+    """
+
+    def __init__(self, field: FieldConfig, config: NfpConfig, *, primed: int = 0) -> None:
+        self.config = config
+        self._encoding = EncodingClock(field.grid, config.encoding)
+        self._mlp = MlpClock(field.networks, config.mlp)
+        self._primed = primed
+        self._moved = -1  # clock of the last transfer of features
+
+    def run(self, coordinates_raw: np.ndarray, *, offered: np.ndarray | None = None) -> NfpTiming:
+        """Clocks of the next nano-batch; the last point carries ``last``.
+
+        Parameters
+        ----------
+        coordinates_raw : (points, n_pos_dims), 1 to ``nano_batch`` points
+        offered : (points,) clock from which the source offers each point; an always-valid source if left out
+        """
+        points = len(coordinates_raw)
+        if not 1 <= points <= self.config.mlp.nano_batch:
+            raise InputError(f"points of a nano-batch must be from 1 to {self.config.mlp.nano_batch}, not {points}")
+        wanted = max(self._mlp.inputs_free, self._primed)
+        features = self._encoding.run(coordinates_raw, offered=offered, wanted=np.full(points, wanted))
+        outputs = self._mlp.run(points, offered=features.features)
+        free = np.maximum(np.concatenate([[self._moved], features.features[:-1]]), features.accepted) + 1
+        self._moved = features.features[-1]
+        return NfpTiming(
+            accepted=features.accepted,
+            results=outputs.outputs,
+            mlp_busy=outputs.busy,
+            encoding_held=int(features.held.sum()),
+            encoding_limits=int(np.maximum(features.offered - np.maximum(free, wanted), 0).sum()),
+            mlp_limits=int((features.features - features.offered).sum()),
+        )
+
+
 def nfp_cycles(
     field: FieldConfig,
     config: NfpConfig,
     coordinates_raw: np.ndarray,
     *,
+    primed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> NfpTiming:
     """Clocks of a run on an empty processor, the source always valid and the sink always ready.
 
     Parameters
     ----------
-    field : the field that is loaded; one network
+    field : the field that is loaded
     config : the processor
     coordinates_raw : (points, n_pos_dims) raw coordinates, 0 .. 2**23; at least one point
+    primed : first clock in which features are taken; ``config.prime_cycles`` if the first point is taken in the clock
+        behind the last load word
     progress : called with (points done, points) after each nano-batch
 
     Raises
@@ -69,22 +128,18 @@ def nfp_cycles(
     """
     if len(coordinates_raw) == 0:
         raise InputError("number of points must be at least 1, not 0")
-    if len(field.networks) != 1:
-        raise InputError(f"networks of a field on this processor must be 1, not {len(field.networks)}")
-    encoding = EncodingClock(field.grid, config.encoding)
-    mlp = MlpClock(field.network, config.mlp)
-    accepted, results = [], []
-    busy = held = 0
+    clock = NfpClock(field, config, primed=primed)
+    parts = []
     for first in range(0, len(coordinates_raw), config.mlp.nano_batch):
         batch = coordinates_raw[first : first + config.mlp.nano_batch]
-        features = encoding.run(batch, wanted=np.full(len(batch), mlp.inputs_free))
-        outputs = mlp.run(len(batch), offered=features.features)
-        accepted.append(features.accepted)
-        results.append(outputs.outputs)
-        busy += outputs.busy
-        held += int(features.held.sum())
+        parts.append(clock.run(batch))
         if progress is not None:
             progress(first + len(batch), len(coordinates_raw))
     return NfpTiming(
-        accepted=np.concatenate(accepted), results=np.concatenate(results), mlp_busy=busy, encoding_held=held
+        accepted=np.concatenate([part.accepted for part in parts]),
+        results=np.concatenate([part.results for part in parts]),
+        mlp_busy=sum(part.mlp_busy for part in parts),
+        encoding_held=sum(part.encoding_held for part in parts),
+        encoding_limits=sum(part.encoding_limits for part in parts),
+        mlp_limits=sum(part.mlp_limits for part in parts),
     )

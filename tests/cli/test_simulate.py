@@ -12,6 +12,8 @@ from cli.main import main
 
 NSDF_ROWS = 133_023_800
 """133,023,704 entries at T = 2^24, each level rounded up to whole rows of its eight banks."""
+NERF_ROWS = 6_537_456
+"""6,537,456 entries at T = 2^19, already whole rows of the banks."""
 
 
 def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -42,9 +44,10 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         ("mlp", "--network", "nerf", "--array", "16x16", "--batch", "200", "--nano-batch", "200"),
         ("gemm", "--m", "100", "--k", "60", "--n", "10", "--array", "8x8"),
         ("nfp", "--preset", "gia_dense", "--points", "300"),
+        ("nfp", "--preset", "nerf_hash", "--log2-hashmap-size", "14", "--points", "600", "--pattern", "ray"),
         ("scheduler", "--layers", "4"),
     ],
-    ids=["grid", "levels", "mlp", "gemm", "nfp", "scheduler"],
+    ids=["grid", "levels", "mlp", "gemm", "nfp", "nerf", "scheduler"],
 )
 def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _run(capsys, *arguments, "--json")
@@ -73,6 +76,10 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
         assert [layer["split"] for layer in result["layers"]] == ["1x1", "1x1", "1x1", "1x1", "1x4"]
         assert result["clk_per_point"] == 37
         assert result["mac_utilisation"] == pytest.approx(9408 / (37 * 256))
+    if arguments[0] == "nfp":
+        assert result["counter_mismatches"] == 0
+        assert result["limiting_engine"] == "mlp"  # 28 and 40 passes beside at most 16 levels
+        assert result["mlp_limits_clk"] > result["encoding_limits_clk"] > 0
     if arguments[0] == "gemm":
         # 8 x 2 tiles of 100 vectors
         assert result["clk_per_point"] == 16
@@ -108,7 +115,10 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
         ),
         (
             ("nfp", "--preset", "nerf_hash"),
-            "networks of a field on this processor must be 1, not 2; it does not run nerf's two networks yet",
+            (
+                f"table_rows of the encoding engine must be at least {NERF_ROWS} for this grid, not {1 << 18}; "
+                "take a larger engine, more level_parallel or a smaller log2_hashmap_size"
+            ),
         ),
         (
             ("nfp", "--preset", "gia_lowres"),

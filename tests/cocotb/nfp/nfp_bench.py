@@ -1,7 +1,7 @@
-"""Coroutines of the processor bench: load a field, send points, compare results and, unstalled, their clocks.
+"""Coroutines of the processor bench: load a field, send points, compare results, counters and, unstalled, their clocks.
 
-``NGPC_CASES`` lists the ``.npz`` files that ``test_nfp.py`` made: load words, point payloads, golden result payloads
-and the cycle model's clocks. All run one after the other on the same simulated processor, so each reloads it.
+``NGPC_CASES`` lists the ``.npz`` files that ``test_nfp.py`` made: load words, point payloads, golden result payloads,
+the cycle model's clocks and counters. All run one after the other on one simulated processor, so each reloads it.
 """
 
 import os
@@ -11,6 +11,8 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge, Timer
+
+from arch.nfp import COUNTER_BITS, NFP_COUNTERS
 
 CASES = os.environ["NGPC_CASES"].split(os.pathsep)
 SEED = int(os.environ["NGPC_SEED"])
@@ -26,6 +28,7 @@ class Source:
         self.ready = getattr(dut, f"{name}__ready")
         self.payload = getattr(dut, f"{name}__payload")
         self.sent: list[int] = []
+        self.waits = 0  # clocks without an offer between the first and the last payload, the other side ready
         self._offering = False
 
     def drive(self, payloads: list[int], pause: bool) -> None:
@@ -37,9 +40,13 @@ class Source:
 
     def note(self, clock: int) -> None:
         """After it settled: was the payload taken?"""
-        if self._offering and self.ready.value == 1:
+        if self.ready.value != 1:
+            return
+        if self._offering:
             self.sent.append(clock)
             self._offering = False
+        elif self.sent:
+            self.waits += 1
 
 
 class Sink:
@@ -50,6 +57,7 @@ class Sink:
         self.ready = getattr(dut, f"{name}__ready")
         self.payload = getattr(dut, f"{name}__payload")
         self.taken: list[tuple[int, int]] = []
+        self.waits = 0  # clocks in which an offer was not taken
         self._held: int | None = None
         self._wanting = False
 
@@ -68,6 +76,8 @@ class Sink:
         self._held = None if self._wanting else payload
         if self._wanting:
             self.taken.append((clock, payload))
+        else:
+            self.waits += 1
 
 
 async def _reset(dut) -> None:
@@ -95,14 +105,21 @@ async def _load(dut, words: list[int], limit: int) -> None:
     raise AssertionError(f"{len(source.sent)} of {len(words)} load words were taken after {limit} clocks")
 
 
+def _counters(dut) -> dict[str, int]:
+    value, mask = int(dut.counters.value), (1 << COUNTER_BITS) - 1
+    return {name: value >> COUNTER_BITS * place & mask for place, name in enumerate(NFP_COUNTERS)}
+
+
 async def _run(dut, points: list[int], idle: float, backpressure: float, limit: int) -> tuple[Source, Sink]:
     rng = random.Random(f"{SEED} {idle} {backpressure}")
     source, sink = Source(dut, "points"), Sink(dut, "results")
     for clock in range(limit):
         source.drive(points, rng.random() < idle)
+        pausing = len(source.sent) < len(points)
         sink.drive(rng.random() >= backpressure)
         await Timer(1, "ns")
-        source.note(clock)
+        if pausing:
+            source.note(clock)
         sink.note(clock)
         await FallingEdge(dut.clk)
         if len(sink.taken) == len(points):
@@ -123,7 +140,16 @@ async def results_are_golden_and_in_time(dut):
         await _load(dut, words, 4 * len(words) + 1000)
         for idle, backpressure in STALLS:
             limit = 8 * int(case["given"][-1]) + 2000
+            before = _counters(dut)
             source, sink = await _run(dut, points, idle, backpressure, limit)
+            counted = {name: value - before[name] for name, value in _counters(dut).items()}
+            expected = {
+                "points": len(points),
+                "results": len(points),
+                "busy": sink.taken[-1][0] - source.sent[0] + 1,
+                "source_waits": source.waits,
+                "sink_waits": sink.waits,
+            }
             wrong = [
                 n for n, ((_, payload), want) in enumerate(zip(sink.taken, golden, strict=True)) if payload != want
             ]
@@ -133,3 +159,8 @@ async def results_are_golden_and_in_time(dut):
                 assert [clock - first for clock in source.sent] == case["accepted"].tolist(), f"{path}: points' clocks"
                 given = [clock - first for clock, _ in sink.taken]
                 assert given == case["given"].tolist(), f"{path}: results' clocks"
+                limits = case["limits"].tolist()
+                expected |= {"encoding_limits": limits[0], "mlp_limits": limits[1]}
+            else:
+                assert counted["encoding_limits"] + counted["mlp_limits"] < expected["busy"]
+            assert {name: counted[name] for name in expected} == expected, f"{path}, stalls {idle} and {backpressure}"
