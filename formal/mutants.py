@@ -67,6 +67,24 @@ MUTANTS = {
         wrong="(of_old + 1 >= self.last)",
         task="completion",
     ),
+    "answer_overwritten": Mutant(
+        module="rtl.bus.axi_lite_registers",
+        right="act.eq(address_held & word_held & (~bus.bvalid | bus.bready))",
+        wrong="act.eq(address_held & word_held)",
+        task="axi_lite",
+    ),
+    "strobe_ignored": Mutant(
+        module="rtl.bus.axi_lite_registers",
+        right="mask[part] & here.replicate(field.width)",
+        wrong="here.replicate(field.width)",
+        task="axi_lite",
+    ),
+    "word_lost_on_a_pause": Mutant(
+        module="rtl.bus.skid_buffer",
+        right="[spare.eq(i), spare_full.eq(1)]",
+        wrong="[spare.eq(i)]",
+        task="axis",
+    ),
     "credits_not_returned": Mutant(
         module="rtl.scheduler.scheduler_unit",
         right="pools.give_back.eq(completed)",

@@ -1,4 +1,4 @@
-"""Prove the properties of the scheduler unit: ``python -m formal.prove [TASK ...]``, all of them by default.
+"""Prove the properties of the scheduler unit and the buses: ``python -m formal.prove [TASK ...]``, all by default.
 
 Bounded tasks hold for every run of at most ``depth`` clocks from reset; inductive ones for ever. The engine is
 yosys-smtbmc with z3. Exit code 1 if a task fails; ``--mutant NAME`` seeds a bug first (``formal.mutants``).
@@ -47,6 +47,15 @@ def _unit(name: str, **bounds: int) -> Callable[[], Elaboratable]:
     return make
 
 
+def _bus(name: str) -> Callable[[], Elaboratable]:
+    def make() -> Elaboratable:
+        from formal import bus_properties
+
+        return getattr(bus_properties, name)()
+
+    return make
+
+
 def _block(name: str) -> Callable[[], Elaboratable]:
     def make() -> Elaboratable:
         from formal import block_properties
@@ -65,6 +74,8 @@ TASKS = {
     "pools": Task(harness=_block("PoolsProperties"), depth=4, induction=True),
     "events": Task(harness=_block("EventsProperties"), depth=4, induction=True),
     "slot": Task(harness=_block("SlotProperties"), depth=4, induction=True),
+    "axi_lite": Task(harness=_bus("AxiLiteProperties"), depth=5, induction=True),
+    "axis": Task(harness=_bus("AxisProperties"), depth=4, induction=True),
 }
 
 

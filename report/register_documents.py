@@ -1,0 +1,33 @@
+"""The register map for others: C header, IP-XACT and HTML pages, all from ``arch/ngpc.rdl``."""
+
+from pathlib import Path
+
+from peakrdl_cheader.exporter import CHeaderExporter
+from peakrdl_html import HTMLExporter
+from peakrdl_ipxact import IPXACTExporter
+
+from arch.nfp import ClusterConfig
+from arch.register_map import elaborate_registers
+from arch.whole_file import make_directory
+
+__all__ = ["write_register_documents"]
+
+
+def write_register_documents(config: ClusterConfig, folder: Path) -> list[Path]:
+    """Write ``ngpc.h``, ``ngpc.xml`` (IP-XACT) and ``html/index.html`` of a build; returns these three.
+
+    The header holds addresses, offsets, masks and reset values; the reset values of capability registers are the
+    build's.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    make_directory(folder)
+    node = elaborate_registers(config)
+    header, ipxact, html = folder / "ngpc.h", folder / "ngpc.xml", folder / "html"
+    CHeaderExporter().export(node=node, path=str(header), reuse_typedefs=False)
+    IPXACTExporter(vendor="open-ngpc", library="ngpc", version="1.0").export(node, str(ipxact), component_name="ngpc")
+    HTMLExporter().export(node, str(html), title="Open NGPC registers")
+    return [header, ipxact, html / "index.html"]
