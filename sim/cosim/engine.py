@@ -17,8 +17,9 @@ from arch.load import LoadImage
 from arch.mlp_engine import MlpEngineConfig
 from arch.mlp_image import mlp_image
 from arch.mlp_plan import plan_mlp
-from arch.nfp import NfpConfig
+from arch.nfp import ClusterConfig, NfpConfig
 from arch.nfp_image import n_results, nfp_image
+from rtl.cluster.nfp_cluster import NfpCluster
 from rtl.encoding.engine_counters import CounterSelectLayout, CounterValueLayout
 from rtl.encoding.grid_encoding import GridEncoding
 from rtl.mlp.mlp_engine import MlpEngine
@@ -33,6 +34,7 @@ __all__ = [
     "EngineRun",
     "EngineSimulator",
     "NfpSimulator",
+    "cluster_simulator",
     "encoding_simulator",
     "mlp_simulator",
     "nfp_simulator",
@@ -227,5 +229,16 @@ def nfp_simulator(
     image = nfp_image(field, config)
     return NfpSimulator(
         Nfp(config), "nfp", image,
+        source="points", sink="results", n_outputs=n_results(field), waves=waves, seed=seed,
+    )  # fmt: skip
+
+
+def cluster_simulator(
+    field: QuantizedField, config: ClusterConfig, *, waves: Path | None = None, seed: int = 1
+) -> NfpSimulator:
+    """A cluster with a field loaded and no watchdog: coordinates (for nerf: and codes) in, results out, raw."""
+    image = nfp_image(field, config.nfp)
+    return NfpSimulator(
+        NfpCluster(config), "nfp_cluster", image,
         source="points", sink="results", n_outputs=n_results(field), waves=waves, seed=seed,
     )  # fmt: skip
