@@ -12,6 +12,9 @@ from rtl.scheduler.signature import LoadTable, control_layout, descriptor_layout
 
 __all__ = ["LoadChecker"]
 
+_NEAR = {"ram_style": "distributed"}
+"""Block memories of an FPGA answer too late in the clock for what is compared with their words."""
+
 
 class LoadChecker(wiring.Component):
     """Keep a copy of what is loaded and say on request whether it is a legal program, and if not, why and where.
@@ -96,10 +99,10 @@ class LoadChecker(wiring.Component):
         """Copies of the tables."""
         config = self.config
         m.submodules.descriptors = descriptors = memory.Memory(
-            shape=descriptor_layout(config).size, depth=config.n_descriptors, init=[]
+            shape=descriptor_layout(config).size, depth=config.n_descriptors, init=[], attrs=_NEAR
         )
         m.submodules.operations = operations = memory.Memory(
-            shape=config.n_chunks, depth=1 << self._operation_bits, init=[]
+            shape=config.n_chunks, depth=1 << self._operation_bits, init=[], attrs=_NEAR
         )
         self._control = Signal(control_layout(config))
         for table, target in ((LoadTable.DESCRIPTOR, descriptors), (LoadTable.OPERATION, operations)):
@@ -119,8 +122,10 @@ class LoadChecker(wiring.Component):
     def _look_up(self, m: Module) -> None:
         """Rows of chunks (of all nano-operations, and of those issued of either iteration), and who has been issued."""
         config = self.config
-        m.submodules.rows = rows = memory.Memory(shape=config.n_chunks, depth=4 << self._operation_bits, init=[])
-        m.submodules.issued = issued = memory.Memory(shape=1, depth=2 << len(self._index), init=[])
+        m.submodules.rows = rows = memory.Memory(
+            shape=config.n_chunks, depth=4 << self._operation_bits, init=[], attrs=_NEAR
+        )
+        m.submodules.issued = issued = memory.Memory(shape=1, depth=2 << len(self._index), init=[], attrs=_NEAR)
         self._clear, self._clear_address = Signal(), Signal(2 + max(self._operation_bits, len(self._index) - 1))
         # what is looked up in this clock, and answered in the next
         self._row, self._region = Signal(self._operation_bits), Signal(2)
