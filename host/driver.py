@@ -1,0 +1,148 @@
+"""The driver of a cluster: loads fields, runs points, reads counters, over any :class:`host.transport.Transport`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from arch.axis_format import load_format, points_format, results_format
+from arch.checkpoint import QuantizedField
+from arch.errors import InputError
+from arch.nfp import NFP_COUNTERS, ClusterConfig
+from arch.nfp_image import n_results, nfp_image
+from arch.number_format import COORDINATE
+from arch.register_map import register_map
+from host.transport import Transport
+
+__all__ = ["Driver", "DriverRun"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriverRun:
+    """Points that went through the hardware.
+
+    Parameters
+    ----------
+    outputs : (points, outputs) int64 raw results, 0 where ``errors``
+    errors : (points,) bool, points whose processor failed
+    """
+
+    outputs: np.ndarray
+    errors: np.ndarray
+
+
+class Driver:
+    """One cluster.
+
+    Parameters
+    ----------
+    transport : how to reach it
+    config : the build it must be
+
+    Raises
+    ------
+    InputError
+        If what answers is no cluster, of another register map, or of another build.
+    """
+
+    def __init__(self, transport: Transport, config: ClusterConfig) -> None:
+        self.config = config
+        self._transport = transport
+        self._registers = register_map(config)
+        self._field: QuantizedField | None = None
+        for name, what in (("id", "identification"), ("version", "register map"), ("config_hash", "configuration")):
+            expected, found = self._registers.register(name).reset, self._read(name)
+            if name == "version":  # minor versions only add registers
+                expected, found = (self._registers.register(name).field("major").of(word) for word in (expected, found))
+            if found != expected:
+                raise InputError(f"{what} of the hardware must be {expected:#010x}, not {found:#010x}")
+
+    def load(self, field: QuantizedField) -> None:
+        """Put a field into all processors; raises InputError if it does not fit."""
+        image = nfp_image(field, self.config.nfp)
+        words = {"data": image.data, "address": image.address, "target": image.target}
+        self._transport.send_load(load_format().pack(words))
+        self._field = field
+
+    def run(self, coordinates_raw: np.ndarray, side: np.ndarray | None = None) -> DriverRun:
+        """Send points, the last one marked so, and take every result.
+
+        Parameters
+        ----------
+        coordinates_raw : (points, n_pos_dims of the field) raw coordinates, 0 .. 2**23
+        side : (points, side_inputs) raw direction codes; for nerf and for nothing else
+
+        Raises
+        ------
+        InputError
+            If no field is loaded or the points are not those of the field.
+        """
+        field = self._field
+        if field is None:
+            raise InputError("a field must be loaded before points are run, not none")
+        coordinates_raw = np.asarray(coordinates_raw)
+        dims, points = field.config.grid.n_pos_dims, len(coordinates_raw)
+        if points == 0:
+            raise InputError("number of points must be at least 1, not 0")
+        if coordinates_raw.shape != (points, dims):
+            raise InputError(f"shape of coordinates_raw must be (points, {dims}), not {coordinates_raw.shape}")
+        if coordinates_raw.min() < 0 or coordinates_raw.max() > 1 << COORDINATE.fraction_bits:
+            raise InputError(
+                f"raw coordinates must be from 0 to 2^{COORDINATE.fraction_bits}, "
+                f"not from {coordinates_raw.min()} to {coordinates_raw.max()}"
+            )
+        if (side is not None) != (field.config.app == "nerf"):
+            found = "none" if side is None else "some"
+            raise InputError(f"side must be given for nerf and for no other app, not {found} for {field.config.app}")
+        position = np.zeros((points, self.config.nfp.encoding.n_pos_dims), dtype=np.int64)
+        position[:, :dims] = coordinates_raw
+        values = {"position": position} | ({} if side is None else {"side": np.asarray(side)})
+        last = np.arange(points) == points - 1
+        words, ends, errors = self._transport.exchange(points_format(self.config.nfp).pack(values), last)
+        if not np.array_equal(ends, last):
+            raise OSError("the hardware ended the run elsewhere than at its last point")
+        outputs = results_format(self.config.nfp).unpack(words)["values"][:, : n_results(field)]
+        return DriverRun(outputs=outputs, errors=np.asarray(errors, dtype=bool))
+
+    def counters(self) -> dict[str, int]:
+        """All counters at one clock, by name (``arch.nfp.NFP_COUNTERS``)."""
+        self._write("control", snapshot=1)
+        return {name: self._read(name) for name in NFP_COUNTERS}
+
+    @property
+    def busy(self) -> bool:
+        """Whether points or load words are inside."""
+        return bool(self._read("status"))
+
+    @property
+    def failed(self) -> list[int]:
+        """Processors that failed, of the first 32."""
+        mask = self._read("failed")
+        return [number for number in range(min(32, self.config.n_nfps)) if mask >> number & 1]
+
+    def set_watchdog(self, clocks: int) -> None:
+        """Clocks without a result after which a processor with work counts as failed; 0: never."""
+        self._write("watchdog", clocks=clocks)
+
+    def enable_interrupts(self, *events: str) -> None:
+        """Let these events of ``irq_status``, and no others, raise the interrupt line."""
+        self._write("irq_enable", **dict.fromkeys(events, 1))
+
+    def take_interrupts(self) -> list[str]:
+        """Events that happened since they were last taken; clears them."""
+        register = self._registers.register("irq_status")
+        word = self._read("irq_status")
+        self._transport.write(register.address, word)
+        return [field.name for field in register.fields if field.of(word)]
+
+    def _read(self, name: str) -> int:
+        return self._transport.read(self._registers.register(name).address)
+
+    def _write(self, name: str, **fields: int) -> None:
+        """Write a register: the named fields, 0 in all others."""
+        register, word = self._registers.register(name), 0
+        for field_name, value in fields.items():
+            field = register.field(field_name)
+            if not 0 <= value < 1 << field.width:
+                raise InputError(f"{name}.{field_name} must be from 0 to {(1 << field.width) - 1}, not {value}")
+            word |= value << field.low
+        self._transport.write(register.address, word)

@@ -1,0 +1,82 @@
+"""The cluster behind its buses, generated Verilog under Verilator: the host driver against the golden model."""
+
+import base64
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from arch.encoding_engine import EncodingEngineConfig
+from arch.field import DIRECTION_DIMS, FieldConfig
+from arch.grid import GridConfig
+from arch.mlp import MlpConfig
+from arch.mlp_engine import MlpEngineConfig
+from arch.nfp import ClusterConfig, NfpConfig
+from arch.number_format import COORDINATE, integer_profile
+from arch.random_field import random_field
+from reference.field import field_integer
+from reference.spherical_harmonics import harmonics_integer
+from rtl.nfp_top import NfpTop
+
+BENCH = Path(__file__).with_name("nfp_top_bench.py")
+ONE = 1 << COORDINATE.fraction_bits
+CONFIG = ClusterConfig(
+    nfp=NfpConfig(
+        encoding=EncodingEngineConfig(n_levels=2, table_rows=1024),
+        mlp=MlpEngineConfig(
+            rows=4, cols=4, nano_batch=24, max_width=24, weight_tiles=24, side_first=4, side_inputs=DIRECTION_DIMS
+        ),
+    ),
+    n_nfps=2,
+)
+GRID_3D = GridConfig(n_pos_dims=3, n_levels=2, log2_hashmap_size=8, base_resolution=5, per_level_scale=1.7)
+GRID_2D = GridConfig(n_pos_dims=2, n_levels=2, log2_hashmap_size=9, base_resolution=9, per_level_scale=1.5)
+FIELDS_OF_BENCH = {
+    "nerf": FieldConfig(
+        app="nerf",
+        grid=GRID_3D,
+        network=MlpConfig(n_input_dims=4, n_neurons=8, n_hidden_layers=1, n_output_dims=4),
+        rgb_network=MlpConfig(n_input_dims=4 + DIRECTION_DIMS, n_neurons=8, n_hidden_layers=1, n_output_dims=3),
+    ),
+    "nsdf": FieldConfig(app="nsdf", grid=GRID_3D, network=MlpConfig(n_input_dims=4, n_neurons=8, n_output_dims=1)),
+    "gia": FieldConfig(app="gia", grid=GRID_2D, network=MlpConfig(n_input_dims=4, n_neurons=8, n_output_dims=3)),
+    "nvr": FieldConfig(
+        app="nvr",
+        grid=GRID_3D,
+        network=MlpConfig(n_input_dims=4, n_neurons=8, n_output_dims=4, output_activation="ReLU"),
+    ),
+}
+
+
+def _case(app: str, folder: Path, seed: int, points: int) -> Path:
+    field = random_field(FIELDS_OF_BENCH[app], seed=seed)
+    checkpoint = folder / f"{app}.int8.npz"
+    field.save(checkpoint)
+    rng = np.random.default_rng(seed)
+    coordinates = rng.integers(0, ONE, (points, field.config.grid.n_pos_dims), endpoint=True)
+    positions, codes = torch.from_numpy(coordinates / ONE), np.zeros(0)
+    if app == "nerf":
+        rays = rng.normal(size=(points, 3))
+        directions = torch.from_numpy((rays / np.linalg.norm(rays, axis=1, keepdims=True) + 1) / 2)
+        codes = harmonics_integer(directions, field.direction_scale, integer_profile("int8")).numpy()
+        golden = field_integer(field, positions, directions).numpy()
+    else:
+        golden = field_integer(field, positions).numpy()
+    assert len(np.unique(golden, axis=0)) > points // 8, "results must vary, or the bench shows nothing"
+    path = folder / f"{app}_case.npz"
+    np.savez(path, checkpoint=str(checkpoint), coordinates=coordinates, codes=codes, golden=golden)
+    return path
+
+
+@pytest.mark.cocotb
+def test_nfp_top(cocotb_run, seed: int, tmp_path: Path) -> None:
+    # full nano-batches on both processors and a part of one
+    paths = [_case(app, tmp_path, seed, 5 * 24 + 7) for app in FIELDS_OF_BENCH]
+    environment = {
+        "NGPC_CASES": os.pathsep.join(map(str, paths)),
+        "NGPC_CONFIG": base64.b64encode(pickle.dumps(CONFIG)).decode(),
+    }
+    cocotb_run(NfpTop(CONFIG), "nfp_top", BENCH, environment=environment)
