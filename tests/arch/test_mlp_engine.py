@@ -19,7 +19,7 @@ def test_derived_sizes() -> None:
 
 
 def test_timing_formulas() -> None:
-    """docs/engines/mlp.md states these sums; the benches check them against the RTL."""
+    """docs/engines/mlp/timing.md states these sums; the benches check them against the RTL."""
     assert ENGINE.array_cycles == 8 + 12 + 1
     assert ENGINE.latency_cycles == 8 + 12 + 12
     assert replace(ENGINE, activation_tables=1).latency_cycles == 8 + 12 + 12 + ACTIVATION_CYCLES

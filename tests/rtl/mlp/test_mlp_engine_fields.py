@@ -86,7 +86,7 @@ def check(config: MlpEngineConfig, seed: int, *, idle: float = 0.0, backpressure
     ],
 )
 def test_fields(size: int, weight_tiles: int, fission: bool, seed: int) -> None:
-    """The table of docs/engines/mlp.md; 16 x 16 also with random pauses on both sides."""
+    """The table of docs/engines/mlp/timing.md; 16 x 16 also with random pauses on both sides."""
     config = MlpEngineConfig(
         rows=size, cols=size, max_width=64, weight_tiles=weight_tiles, nano_batch=588 if fission else 256,
         fission=fission, side_first=32, side_inputs=16,
