@@ -21,7 +21,10 @@ def frame(
     encoding: Annotated[str, typer.Option(help="hashgrid, densegrid, lowres; several with commas.")] = "hashgrid",
     resolution: Annotated[str, typer.Option(help="fhd, 2k, 4k, 5k, 8k; several with commas.")] = "fhd,4k",
     n_nfp: Annotated[str, typer.Option(help="Neural fields processors, 1 to 64; several with commas.")] = "8,16,32,64",
-    gpu: Annotated[str, typer.Option(help="GPU beside the cluster: rtx3090.")] = "rtx3090",
+    gpu: Annotated[str, typer.Option(help="GPU beside the cluster: rtx3090, h200, orin.")] = "rtx3090",
+    tables: Annotated[
+        str, typer.Option(help="Tables beyond 1 MiB a level engine: sized (enlarge it), reload (in parts) or refuse.")
+    ] = "sized",
     json: JsonOption = False,
 ) -> None:
     """Time a frame on the GPU alone and with its encoding and networks moved to an NGPC."""
@@ -34,6 +37,7 @@ def frame(
             resolutions=resolution.split(","),
             n_nfps=_integers("n_nfp", n_nfp),
             gpu=gpu,
+            tables=tables,
             update=update,
         )
     averages = average_speedups(rows, gpu)
@@ -63,13 +67,15 @@ def print_frames(rows: Sequence["FrameRow"], averages: Sequence["AverageSpeedup"
         "frames/s",
         "speed-up",
         "limiter",
+        "GB/s",
+        "tables",
         "source",
         "GPU ms is",
     )
     lines = [
         (
             row.app, row.encoding, row.resolution, row.n_nfp, row.mode, row.frame_ms, row.fps, row.speedup, row.limiter,
-            row.source, row.baseline_mark,
+            row.traffic_gbytes_per_s, row.tables, row.source, row.baseline_mark,
         )
         for row in rows
     ]  # fmt: skip

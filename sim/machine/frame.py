@@ -1,4 +1,4 @@
-"""Frame timing: a GPU frame as published, with its encoding and MLP kernels moved to an NGPC.
+"""Frame timing: a GPU frame, with its encoding and MLP kernels moved to an NGPC.
 
 A frame is cut into batches of points. The GPU's remaining kernels (ray generation, marching, compositing) and the
 cluster work as a pipeline: while the SMs finish batch N, the cluster encodes and infers batch N + 1. With per-batch
@@ -17,16 +17,18 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil
 
-from arch.errors import check_integer, check_one_of
-from arch.field import APPS
+from arch.errors import InputError, check_integer, check_one_of
+from arch.field import APPS, FieldConfig
+from arch.memory_preset import load_memory
 from arch.nfp import ClusterConfig, NfpConfig
 from arch.presets import FIELDS
 from sim.machine.frame_baseline import FrameBaseline
 from sim.machine.frame_pipeline import FramePipeline
-from sim.machine.nfp_rate import NfpRate, nfp_for, nfp_rate
+from sim.machine.frame_traffic import memory_rate, point_traffic
+from sim.machine.nfp_rate import NfpRate, nfp_for, nfp_rate, table_reload
 
 __all__ = [
-    "BATCH_POINTS", "ENCODINGS", "MODES", "RESOLUTIONS", "AverageSpeedup", "FrameRow", "assumptions",
+    "BATCH_POINTS", "ENCODINGS", "MODES", "RESOLUTIONS", "TABLES", "AverageSpeedup", "FrameRow", "assumptions",
     "average_speedups", "frame_pipeline", "frame_row", "frame_table",
 ]  # fmt: skip
 
@@ -38,6 +40,13 @@ RESOLUTIONS: Mapping[str, tuple[int, int]] = {
 }  # fmt: skip
 
 MODES = ("gpu_only", "ngpc", "ngpc_fused_rest")
+
+TABLES = ("sized", "reload", "refuse")
+"""What to do with tables beyond the study's 1 MiB a level engine: enlarge the engines; load the tables in parts, anew
+for every batch; refuse."""
+
+NGPC_TABLE_BYTES = 1 << 20
+"""Of a level engine, as the study has it."""
 
 BATCH_POINTS = 1 << 18
 """Points of a batch: the study does not say; large enough that a launch never outlasts an NGPC-64's batch."""
@@ -56,7 +65,8 @@ class FrameRow:
     n_nfp : neural fields processors; 0 for gpu_only
     frame_ms, fps : one frame; frames a second
     speedup : over the same frame on the GPU alone
-    limiter : the longest stage of the pipeline: ``ngpc``, ``rest`` or ``launch``; ``gpu`` for gpu_only
+    limiter : the longest stage of the pipeline: ``ngpc``, ``rest`` or ``launch``; ``memory`` if the cluster waits for
+        points and results; ``gpu`` for gpu_only
     source : of the figure that decides the row: ``published`` as printed, ``calibrated`` if derived from published
         figures (also when the rest or the launches limit), ``cycle_model`` if the cluster limits
     baseline_mark : mark of the GPU frame time under it
@@ -65,6 +75,9 @@ class FrameRow:
     clk_per_point : of one processor, from the cycle models; None for gpu_only
     table_kib : largest feature table a level engine needs; None for gpu_only
     fits_1mib : whether that is within NGPC's 1 MiB an engine; None for gpu_only
+    tables : ``fit``, else what was done about it (``sized`` or ``reload``); None for gpu_only
+    traffic_gbytes_per_s : points and results through the cluster's port, at this frame rate; None for gpu_only
+    dram_share : of the memory's peak that they take, at this frame rate; None for gpu_only
     """
 
     app: str
@@ -84,6 +97,9 @@ class FrameRow:
     clk_per_point: float | None = None
     table_kib: float | None = None
     fits_1mib: bool | None = None
+    tables: str | None = None
+    traffic_gbytes_per_s: float | None = None
+    dram_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +123,7 @@ def frame_table(
     resolutions: Sequence[str] = tuple(RESOLUTIONS),
     n_nfps: Sequence[int] = (8, 16, 32, 64),
     gpu: str = "rtx3090",
+    tables: str = "sized",
     update: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[FrameRow]:
     """Every combination: first the GPU alone, then each cluster size with the rest as it is and fused.
@@ -130,7 +147,7 @@ def frame_table(
             case = {"app": app, "encoding": encoding, "resolution": resolution}
             rows.append(frame_row(baseline, **case))
             rows += [
-                frame_row(baseline, **case, n_nfp=n_nfp, mode=mode)
+                frame_row(baseline, **case, n_nfp=n_nfp, mode=mode, tables=tables)
                 for n_nfp in n_nfps
                 for mode in MODES
                 if mode != "gpu_only"
@@ -149,10 +166,16 @@ def frame_row(
     mode: str = "gpu_only",
     batch_points: int = BATCH_POINTS,
     rate: NfpRate | None = None,
+    tables: str = "sized",
 ) -> FrameRow:
     """Time one frame.
 
     ``rate`` is the processor's speed on the field, by default that of the cycle models.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or tables do not fit and are to be refused.
     """
     _check_case(app, encoding)
     check_one_of("resolution", resolution, tuple(RESOLUTIONS))
@@ -173,19 +196,25 @@ def frame_row(
     rate = rate or _preset_rate(app, encoding)
     pipeline = frame_pipeline(
         baseline, app=app, encoding=encoding, resolution=resolution, n_nfp=n_nfp, mode=mode, batch_points=batch_points,
-        rate=rate,
+        rate=rate, tables=tables,
     )  # fmt: skip
     table_kib = rate.table_bytes / 1024
+    traffic = point_traffic(_field(app, encoding))
+    _, dram_bytes = memory_rate(baseline.gpu, traffic, pipeline.batch_points)
+    points_per_s = points / pipeline.frame_us * 1e6
     return FrameRow(
         **case,
         frame_ms=pipeline.frame_us / 1e3,
         fps=1e6 / pipeline.frame_us,
         speedup=1e3 * gpu_ms / pipeline.frame_us,
         limiter=pipeline.limiter,
-        source="cycle_model" if pipeline.limiter == "ngpc" else "calibrated",
+        source="cycle_model" if pipeline.limiter in ("ngpc", "memory") else "calibrated",
         clk_per_point=rate.clk_per_point,
         table_kib=table_kib,
-        fits_1mib=table_kib <= 1024,
+        fits_1mib=rate.table_bytes <= NGPC_TABLE_BYTES,
+        tables="fit" if rate.table_bytes <= NGPC_TABLE_BYTES else tables,
+        traffic_gbytes_per_s=points_per_s * traffic.total / 1e9,
+        dram_share=points_per_s * dram_bytes / load_memory(baseline.gpu).dram.peak_bytes_per_s,
     )
 
 
@@ -199,6 +228,7 @@ def frame_pipeline(
     mode: str,
     batch_points: int = BATCH_POINTS,
     rate: NfpRate | None = None,
+    tables: str = "sized",
 ) -> FramePipeline:
     """The pipeline of batches a frame is: how many, and how long each stage takes for one.
 
@@ -207,6 +237,7 @@ def frame_pipeline(
     _check_case(app, encoding)
     check_one_of("resolution", resolution, tuple(RESOLUTIONS))
     check_one_of("mode", mode, MODES[1:])
+    check_one_of("tables", tables, TABLES)
     rate = rate or _preset_rate(app, encoding)
     cluster = ClusterConfig(nfp=_preset_nfp(app, encoding), n_nfps=n_nfp)
     width, height = RESOLUTIONS[resolution]
@@ -214,6 +245,17 @@ def frame_pipeline(
     batches = FramePipeline.whole_bodies(ceil(points / batch_points))
     nano_batch = cluster.nfp.mlp.nano_batch
     points_per_nfp = ceil(ceil(points / batches / nano_batch) / n_nfp) * nano_batch
+    batch_clk = points_per_nfp * rate.clk_per_point
+    if tables != "sized" and rate.table_bytes > NGPC_TABLE_BYTES:
+        if tables == "refuse":
+            raise InputError(
+                f"table of a level engine must be at most 1024 KiB, not {rate.table_bytes / 1024:.0f} as {app} "
+                f"{encoding} needs; enlarge the engines (sized) or load them in parts (reload)"
+            )
+        reload = table_reload(_field(app, encoding), cluster.nfp, NGPC_TABLE_BYTES)
+        passes_clk = points_per_nfp * max(rate.encoding_clk_per_point * reload.parts, rate.mlp_clk_per_point)
+        batch_clk = passes_clk + reload.load_clk
+    points_per_s, _ = memory_rate(baseline.gpu, point_traffic(_field(app, encoding)), ceil(points / batches))
     rest_ms = baseline.rest_ms(app, width * height)
     if mode == "ngpc_fused_rest":
         rest_ms /= baseline.fused_rest_speedup.value
@@ -222,8 +264,9 @@ def frame_pipeline(
         batches=batches,
         batch_points=ceil(points / batches),
         launch_us=_LAUNCHES_PER_BATCH * baseline.launch_us.value,
-        ngpc_us=(points_per_nfp * rate.clk_per_point + rate.latency) / cluster.clock_hz * 1e6,
+        ngpc_us=(batch_clk + rate.latency) / cluster.clock_hz * 1e6,
         rest_us=1e3 * rest_ms / batches,
+        memory_us=ceil(points / batches) / points_per_s * 1e6,
     )
 
 
@@ -241,7 +284,7 @@ def average_speedups(rows: Sequence[FrameRow], gpu: str = "rtx3090") -> list[Ave
             published_mark=published[encoding][n_nfp].mark,
         )
         for (encoding, resolution, n_nfp), values in groups.items()
-        if len(values) == len(APPS) and n_nfp in published[encoding]
+        if len(values) == len(APPS) and n_nfp in published.get(encoding, {})
     ]  # fmt: skip
 
 
@@ -258,10 +301,21 @@ def assumptions(gpu: str = "rtx3090") -> list[str]:
         The fused rest is {baseline.fused_rest_speedup.value} times faster, as the abstract says without a method (A).
         A batch has up to {BATCH_POINTS} points and {_LAUNCHES_PER_BATCH} launches of {launch} us (R-mid).
         The cluster runs at 1 GHz, implied but never stated by the study.
-        Tables of any size are in the cluster before the first frame; fits_1mib compares with the study's 1 MiB.
-        Memory traffic of coordinates and results is not a limit: the study gives 69 to 231 of 936 GB/s (S).
+        Tables of any size are in the cluster before the first frame, unless they are reloaded; fits_1mib compares with
+            the study's 1 MiB.
+        Points and results pass the memory model's L2 and DRAM; other traffic of the kernels around the field does not.
     """
-    return [line.strip() for line in text.strip().splitlines()]
+    if baseline.rest_scale:
+        text += f"{gpu}: the kernels around the field are the RTX 3090's times {baseline.rest_scale.value} (D).\n"
+        if baseline.kernel_scale:
+            text += f"{gpu}: so are the field's kernels, times {baseline.kernel_scale.value} (D).\n"
+        else:
+            text += f"{gpu}: the field's kernels are measured, in one fused kernel with points in image order (M).\n"
+    return [" ".join(line.split()) for line in text.replace("\n            ", " ").strip().splitlines()]
+
+
+def _field(app: str, encoding: str) -> FieldConfig:
+    return FIELDS[f"{app}_{ENCODINGS[encoding]}"]
 
 
 def _check_case(app: str, encoding: str) -> None:
@@ -271,9 +325,9 @@ def _check_case(app: str, encoding: str) -> None:
 
 @cache
 def _preset_nfp(app: str, encoding: str) -> NfpConfig:
-    return nfp_for(FIELDS[f"{app}_{ENCODINGS[encoding]}"])
+    return nfp_for(_field(app, encoding))
 
 
 @cache
 def _preset_rate(app: str, encoding: str) -> NfpRate:
-    return nfp_rate(FIELDS[f"{app}_{ENCODINGS[encoding]}"], _preset_nfp(app, encoding))
+    return nfp_rate(_field(app, encoding), _preset_nfp(app, encoding))

@@ -1,8 +1,12 @@
-"""Published frame times of a GPU, each figure with its mark, and what follows from them by arithmetic."""
+"""Frame times of a GPU, each figure with its mark, and what follows from them by arithmetic.
+
+One GPU's frames are published (RTX 3090). Another is described by how it differs: the time of the kernels around the
+field as a multiple, the field's kernels as a multiple or as measured nanoseconds a point.
+"""
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -30,7 +34,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class FrameBaseline:
-    """Published frame times of one GPU.
+    """Frame times of one GPU.
 
     Parameters
     ----------
@@ -41,6 +45,9 @@ class FrameBaseline:
     launch_us : one launch from the host
     average_speedup : per encoding and cluster size, as published
     ns_per_point : per app, relative cost of a point on a GPU
+    rest_scale, kernel_scale : what this GPU takes for the kernels around the field and for the field's own, in times
+        of the published GPU's; None for that GPU itself
+    kernel_ns_per_point : per encoding and app, measured cost of a point on this GPU; stands before ``kernel_scale``
     """
 
     gpu: str
@@ -50,6 +57,9 @@ class FrameBaseline:
     launch_us: Figure
     average_speedup: Mapping[str, Mapping[int, Figure]]
     ns_per_point: Mapping[str, Figure]
+    rest_scale: Figure | None = None
+    kernel_scale: Figure | None = None
+    kernel_ns_per_point: Mapping[str, Mapping[str, Figure]] | None = None
 
     @classmethod
     def named(cls, gpu: str) -> "FrameBaseline":
@@ -59,11 +69,20 @@ class FrameBaseline:
 
     def rest_ms(self, app: str, pixels: int) -> float:
         """Kernels around the field, in proportion to the pixels and the same for every encoding."""
-        return self.fhd_hashgrid_ms[app].value * (1 - self.kernel_share["hashgrid"].value) * pixels / _FHD_PIXELS
+        published = self.fhd_hashgrid_ms[app].value * (1 - self.kernel_share["hashgrid"].value) * pixels / _FHD_PIXELS
+        return published * (self.rest_scale.value if self.rest_scale else 1.0)
+
+    def kernel_ms(self, app: str, encoding: str, pixels: int) -> float:
+        """Kernels of the field: the encoding's published share on top of the rest, or as measured on this GPU."""
+        if self.kernel_ns_per_point is not None:
+            return self.points_per_pixel(app) * pixels * self.kernel_ns_per_point[encoding][app].value * 1e-6
+        share = self.kernel_share[encoding].value
+        published = self.rest_ms(app, pixels) / (self.rest_scale.value if self.rest_scale else 1.0)
+        return published * share / (1 - share) * (self.kernel_scale.value if self.kernel_scale else 1.0)
 
     def frame_ms(self, app: str, encoding: str, pixels: int) -> float:
-        """A frame on the GPU alone: the rest, and the encoding's published share on top of it."""
-        return self.rest_ms(app, pixels) / (1 - self.kernel_share[encoding].value)
+        """A frame on the GPU alone."""
+        return self.rest_ms(app, pixels) + self.kernel_ms(app, encoding, pixels)
 
     def frame_mark(self, app: str, encoding: str, pixels: int) -> str:
         """Mark of :meth:`frame_ms`: the published figure's own, D for what is derived from it."""
@@ -71,7 +90,7 @@ class FrameBaseline:
 
     def is_published(self, encoding: str, pixels: int) -> bool:
         """Whether :meth:`frame_ms` is a published figure as it stands."""
-        return encoding == "hashgrid" and pixels == _FHD_PIXELS
+        return self.rest_scale is None and encoding == "hashgrid" and pixels == _FHD_PIXELS
 
     def points_per_pixel(self, app: str) -> float:
         """Field queries of a pixel: 1 for gia; for the others from published times and measured cost ratios.
@@ -90,6 +109,16 @@ def _figures(table: Mapping[str, Mapping]) -> dict[str, Figure]:
 @cache
 def _load(path: Path) -> FrameBaseline:
     text = tomllib.loads(path.read_text(encoding="utf-8"))
+    if "base" in text:
+        measured = text.get("kernel_ns_per_point")
+        return replace(
+            FrameBaseline.named(text["base"]),
+            gpu=text["gpu"],
+            average_speedup={},
+            rest_scale=Figure(**text["rest_scale"]),
+            kernel_scale=Figure(**text["kernel_scale"]) if "kernel_scale" in text else None,
+            kernel_ns_per_point=measured and {encoding: _figures(table) for encoding, table in measured.items()},
+        )
     return FrameBaseline(
         gpu=text["gpu"],
         fhd_hashgrid_ms=_figures(text["fhd_hashgrid_ms"]),

@@ -29,6 +29,8 @@ class FramePipeline:
     launch_us : the host starts the batch's command and kernel
     ngpc_us : the cluster encodes and infers
     rest_us : the GPU's remaining kernels
+    memory_us : the memory hands the batch to the cluster and takes the results, at the same time; the cluster's stage
+        takes the longer of the two
     """
 
     name: str
@@ -37,6 +39,7 @@ class FramePipeline:
     launch_us: float
     ngpc_us: float
     rest_us: float
+    memory_us: float = 0.0
 
     def __post_init__(self) -> None:
         check_integer("batches", self.batches, 1, 1 << 19)
@@ -54,12 +57,13 @@ class FramePipeline:
     @property
     def stages_us(self) -> dict[str, float]:
         """Time of a batch in each stage, in the order it passes them."""
-        return {"launch": self.launch_us, "ngpc": self.ngpc_us, "rest": self.rest_us}
+        return {"launch": self.launch_us, "ngpc": max(self.ngpc_us, self.memory_us), "rest": self.rest_us}
 
     @property
     def limiter(self) -> str:
-        """The longest stage."""
-        return max(self.stages_us, key=self.stages_us.__getitem__)
+        """The longest stage; ``memory`` if that is the cluster's and it waits for the memory."""
+        longest = max(self.stages_us, key=self.stages_us.__getitem__)
+        return "memory" if longest == "ngpc" and self.memory_us > self.ngpc_us else longest
 
     @property
     def frame_us(self) -> float:
@@ -73,7 +77,7 @@ class FramePipeline:
         chunks = min(self.batches, _BODY_BATCHES)
         stages = (
             ("Launch", "host", self.launch_us, ()),
-            ("EncodeMlp", "ngpc", self.ngpc_us, (Predecessor(operation="Launch"),)),
+            ("EncodeMlp", "ngpc", self.stages_us["ngpc"], (Predecessor(operation="Launch"),)),
             ("Rest", "sm", self.rest_us, (Predecessor(operation="EncodeMlp"),)),
         )
         return Program(

@@ -15,7 +15,7 @@ from arch.number_format import COORDINATE
 from sim.engine.encoding import encoding_cycles
 from sim.engine.mlp import mlp_total_cycles
 
-__all__ = ["NfpRate", "nfp_for", "nfp_rate"]
+__all__ = ["NfpRate", "TableReload", "nfp_for", "nfp_rate", "table_reload"]
 
 _SAMPLE_POINTS = 1 << 14
 _MOST_TABLE_ROWS = 1 << 24
@@ -42,6 +42,33 @@ class NfpRate:
     def clk_per_point(self) -> float:
         """The pace of the pipeline."""
         return max(self.encoding_clk_per_point, self.mlp_clk_per_point)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableReload:
+    """What a field costs on level engines whose tables are too small for it.
+
+    A level that is too large is cut into parts. A batch's points pass once for each part, and the parts' features are
+    added; levels that fit stay.
+
+    Parameters
+    ----------
+    parts : passes of a batch: parts of the largest level
+    load_clk : clocks to load all parts of all levels that do not fit, once: a table row a load word, a word a clock;
+        all processors take the same words
+    """
+
+    parts: int
+    load_clk: int
+
+
+def table_reload(field: FieldConfig, nfp: NfpConfig, table_bytes: int) -> TableReload:
+    """Parts and load time of ``field`` on level engines of ``table_bytes`` each."""
+    row_bytes = field.grid.n_features_per_level * nfp.encoding.profile.value_bits // 8
+    rows = [layout.level.entries for layout in level_layouts(field.grid, nfp.encoding)]
+    parts = [-(-count * row_bytes // table_bytes) for count in rows]
+    load = sum(count * nfp.encoding.row_words for count, cut in zip(rows, parts, strict=True) if cut > 1)
+    return TableReload(parts=max(parts), load_clk=load)
 
 
 def nfp_for(field: FieldConfig) -> NfpConfig:

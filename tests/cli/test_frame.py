@@ -41,7 +41,8 @@ def test_tables_show_the_origin_of_each_row_and_the_assumptions(capsys):
     [
         (["--app", "mesh"], "ngpc: app must be one of nerf, nsdf, gia, nvr, not 'mesh'\n"),
         (["--n-nfp", "8,many"], "ngpc: n_nfp must be whole numbers separated by commas, not '8,many'\n"),
-        (["--gpu", "none"], "ngpc: gpu preset must be one of rtx3090, not 'none'\n"),
+        (["--gpu", "none"], "ngpc: gpu preset must be one of h200, orin, rtx3090, not 'none'\n"),
+        (["--tables", "none"], "ngpc: tables must be one of sized, reload, refuse, not 'none'\n"),
     ],
 )
 def test_bad_input_is_one_sentence_on_stderr_and_exit_code_2(arguments, sentence, capsys):
