@@ -27,6 +27,7 @@ class LoadTarget(IntEnum):
     WEIGHT = 5
     ACTIVATION_TABLE = 6
     NFP_CONTROL = 7
+    SCHEDULER = 8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from arch.encoding_engine import EncodingEngineConfig
 from arch.errors import InputError, check_instance, check_integer, check_positive
 from arch.mlp_engine import MlpEngineConfig
+from arch.scheduler import SchedulerConfig
 
 __all__ = ["COUNTER_BITS", "NFP_COUNTERS", "QUEUE_CYCLES", "ClusterConfig", "NfpConfig"]
 
@@ -90,6 +91,8 @@ class ClusterConfig:
     ----------
     nfp : each of the processors
     n_nfps : how many, 1 to 64
+    scheduler : the scheduler unit that starts the runs of points; None: there is none
+    scheduler_unit : which of its units is the cluster; the others are outside
     queued_batches : most nano-batches a processor has been dealt and not finished, 1 to 16; four keep it busy: one
         waits, one is encoded, one is in the array, one leaves
     reorder_batches : most nano-batches dealt to a processor whose results have not left the cluster, ``queued_batches``
@@ -101,11 +104,16 @@ class ClusterConfig:
     n_nfps: int = 8
     queued_batches: int = 4
     reorder_batches: int = 8
+    scheduler: SchedulerConfig | None = None
+    scheduler_unit: int = 1
     clock_hz: float = 1e9
 
     def __post_init__(self) -> None:
         check_instance("nfp", self.nfp, NfpConfig)
         check_integer("n_nfps", self.n_nfps, 1, 64)
+        if self.scheduler is not None:
+            check_instance("scheduler", self.scheduler, SchedulerConfig)
+            check_integer("scheduler_unit", self.scheduler_unit, 0, self.scheduler.n_units - 1)
         check_integer("queued_batches", self.queued_batches, 1, 16)
         check_integer("reorder_batches", self.reorder_batches, self.queued_batches, 64)
         check_positive("clock_hz", self.clock_hz)
