@@ -46,7 +46,7 @@ COUNTER_BITS = 32
 
 
 class EngineCounter(IntEnum):
-    """What a physical level engine counts: each clock of a run is exactly one of these.
+    """What a physical level engine counts: each clock of a run is exactly one of the first six.
 
     A run lasts from the transfer of the first point into an empty engine to the transfer of the features of a point
     marked ``last`` that leaves the engine empty, both clocks included. Engines without a level count nothing.
@@ -64,6 +64,8 @@ class EngineCounter(IntEnum):
     """Nothing to issue: a load word keeps points out."""
     PEER = 5
     """Nothing to issue: a point was offered, but another engine's point FIFO is full."""
+    REUSED = 6
+    """Not a clock but a lookup, one of LOOKUPS: it read no bank, its cell being the last one of its level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,7 @@ class EncodingEngineConfig:
     table_rows : rows of one physical engine's feature table, over all banks; a multiple of 8
     arithmetic : ``int8`` or ``int16``
     tile_remainder : levels may be tiles whose rows are no power of two, at the price of ``tile_remainder_latency``
+    reuse_cells : consecutive points in one cell of a level read its rows once, at the price of one clock of latency
     counters : physical engines count their clocks by :class:`EngineCounter`, readable through two more streams
     """
 
@@ -90,6 +93,7 @@ class EncodingEngineConfig:
     table_rows: int = 1 << 19
     arithmetic: str = "int8"
     tile_remainder: bool = False
+    reuse_cells: bool = False
     counters: bool = False
 
     def __post_init__(self) -> None:
@@ -104,6 +108,7 @@ class EncodingEngineConfig:
             raise InputError(f"table_rows must be a multiple of {N_BANKS}, not {self.table_rows}")
         integer_profile(self.arithmetic)
         check_one_of("tile_remainder", self.tile_remainder, (True, False))
+        check_one_of("reuse_cells", self.reuse_cells, (True, False))
         check_one_of("counters", self.counters, (True, False))
 
     @property
@@ -206,6 +211,11 @@ class EncodingEngineConfig:
         return 1
 
     @property
+    def last_corners_latency(self) -> int:
+        """Clocks from gathered corners to the corners that count; none without ``reuse_cells``."""
+        return 1 if self.reuse_cells else 0
+
+    @property
     def interpolate_latency(self) -> int:
         """Clocks from corners to features: difference and product per dimension, last sum, round."""
         return 2 * self.n_pos_dims + 2
@@ -225,9 +235,8 @@ class EncodingEngineConfig:
 
         One each for the addresses and the output FIFO; nothing here ever waits.
         """
-        return (
-            1 + self.feature_table_latency + self.corner_gather_latency + self.interpolate_latency + 1  # output FIFO
-        )
+        to_corners = self.feature_table_latency + self.corner_gather_latency + self.last_corners_latency
+        return 1 + to_corners + self.interpolate_latency + 1
 
     @property
     def latency(self) -> int:

@@ -41,6 +41,9 @@ def encoding(
         typer.Option(help="Folder of tiny-cuda-nn's vectors: their grids, tables and points instead of a preset's."),
     ] = None,
     arithmetic: Annotated[str, typer.Option(help="int8 or int16.")] = "int8",
+    reuse_cells: Annotated[
+        bool, typer.Option("--reuse-cells", help="Build that reads a cell's rows once for consecutive points in it.")
+    ] = False,
     seed: Seed = 0,
     waves: Waves = None,
     json: JsonOption = False,
@@ -52,11 +55,11 @@ def encoding(
     are quantised and looked up at its points, and the features also held against its fp16 output.
     """
     if vectors is not None:
-        given = (name, points, pattern, log2_hashmap_size, level_parallel, waves)
-        if given != ("gia_hash", 8192, "random", 0, 0, None):
+        given = (name, points, pattern, log2_hashmap_size, level_parallel, waves, reuse_cells)
+        if given != ("gia_hash", 8192, "random", 0, 0, None, False):
             raise InputError(
-                "--vectors must come without --preset, --points, --pattern, --log2-hashmap-size, --level-parallel "
-                "and --waves, not with them; its files hold grids and points"
+                "--vectors must come without --preset, --points, --pattern, --log2-hashmap-size, --level-parallel, "
+                "--waves and --reuse-cells, not with them; its files hold grids and points"
             )
         result = run_vectors(vectors, arithmetic)
         finish(result, json)
@@ -71,6 +74,7 @@ def encoding(
         engine = whole_engine(grid, level_parallel, arithmetic=arithmetic)
     else:
         engine = level_engine(grid, arithmetic=arithmetic)
+    engine = replace(engine, reuse_cells=reuse_cells)
     coordinates = point_stream(pattern, points, grid.n_pos_dims, seed)
     field = random_field(config, arithmetic=arithmetic, seed=seed)
     run = _run_whole if level_parallel else _run_levels
@@ -150,8 +154,9 @@ def _counted(rtl: np.ndarray, model: np.ndarray) -> dict:
     """An engine's counters as the RTL counted them: lookups, and clocks without one by cause."""
     counts = {"lookups": int(rtl[EngineCounter.LOOKUPS])}
     for counter in EngineCounter:
-        if counter != EngineCounter.LOOKUPS:
+        if counter not in {EngineCounter.LOOKUPS, EngineCounter.REUSED}:
             counts[f"stall_{counter.name.lower()}_clk"] = int(rtl[counter])
+    counts["reused_lookups"] = int(rtl[EngineCounter.REUSED])
     return counts | {"counter_mismatches": int(np.count_nonzero(rtl != model))}
 
 

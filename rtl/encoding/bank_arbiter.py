@@ -57,6 +57,7 @@ class BankArbiter(wiring.Component):
     advance : Out(1), the stages before the arbiter move, and ``valid``, ``bank``, ``row`` and ``first_row`` are taken
     valid : In(1), there is a lookup
     three_dims : In(1), low while a 3-dimensional build runs 2-dimensional grids: corners 4 to 7 read nothing
+    reuse : In(1), with ``config.reuse_cells`` only: no corner reads anything
     bank : In(n_corners x 3)
     row : In(n_corners x row bits), inside the level
     first_row : In(row bits), of the lookup's level; added here, beside the ranks
@@ -71,6 +72,7 @@ class BankArbiter(wiring.Component):
                 "advance": Out(1),
                 "valid": In(1),
                 "three_dims": In(1),
+                **({"reuse": In(1)} if config.reuse_cells else {}),
                 "bank": In(data.ArrayLayout(range(N_BANKS), config.n_corners)),
                 "row": In(data.ArrayLayout(unsigned(bank_row_bits(config)), config.n_corners)),
                 "first_row": In(bank_row_bits(config)),
@@ -92,7 +94,8 @@ class BankArbiter(wiring.Component):
         present = Signal(corners)
         rank = [Signal(range(corners), name=f"rank_{corner}") for corner in range(corners)]
         last = Signal(range(clocks))
-        wanted = Cat(1 if corner < 4 else self.three_dims for corner in range(corners))
+        reads = ~self.reuse if self.config.reuse_cells else Const(1)
+        wanted = Cat(reads if corner < 4 else reads & self.three_dims for corner in range(corners))
         ranks = [
             self._count(m, f"rank_{corner}", [self.bank[corner] == self.bank[lower] for lower in range(corner)])
             for corner in range(corners)

@@ -1,6 +1,6 @@
 """A physical level engine: looks points up in the levels it serves, one lookup a clock."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,14 +9,15 @@ from arch.encoding_image import LEVEL_ADDRESS_SHIFT
 from arch.load import DATA_BITS
 from arch.number_format import WEIGHT_FRACTION_BITS
 from rtl.delay_line import DelayLine
-from rtl.encoding.bank_arbiter import BankArbiter
 from rtl.encoding.bank_select import BankSelect, BankSelectorLayout, bank_row_bits
-from rtl.encoding.corner_gather import CornerGather
+from rtl.encoding.corner_fetch import CornerFetch
 from rtl.encoding.corner_index import CornerIndex
 from rtl.encoding.engine_counters import EngineCounters, counter_id_bits
-from rtl.encoding.feature_table import FeatureTable, load_part_bits
+from rtl.encoding.feature_table import load_part_bits
 from rtl.encoding.fraction_weight import FractionWeight
 from rtl.encoding.interpolate import Interpolate, output_shift_bits
+from rtl.encoding.last_cell import LastCell
+from rtl.encoding.last_corners import LastCorners
 from rtl.encoding.level_registers import LevelRegisters
 from rtl.encoding.pos_fract import PosFract
 from rtl.encoding.tile_remainder import TileLayout, TileRemainder
@@ -34,6 +35,9 @@ class LevelEngine(wiring.Component):
 
     The parent keeps at most ``config.points_in_flight`` points between ``points`` and ``features``, which is the depth
     of that FIFO, so it never overflows; and it writes tables and registers only while there are none.
+
+    With ``config.reuse_cells`` a lookup in the same cell as the one before it at its level reads no bank, hence has no
+    conflict: its corners' rows are still there. Loading a register or a row forgets all cells.
 
     Timing: one lookup a clock, plus ``conflict_clocks - 1`` for each lookup with conflicts. A point accepted by an
     empty engine gives its features ``config.latency + n_slots - 1`` clocks later, without conflicts. ``ready`` and
@@ -146,7 +150,11 @@ class LevelEngine(wiring.Component):
         """Each clock is one event: a lookup is issued, the front is held, or there is no point."""
         m.submodules.counters = counters = EngineCounters(self.config)
         empty = advance & ~issued["waiting"]
-        events = {EngineCounter.LOOKUPS: advance & issued["waiting"], EngineCounter.CONFLICT: ~advance}
+        events = {
+            EngineCounter.LOOKUPS: advance & issued["waiting"],
+            EngineCounter.CONFLICT: ~advance,
+            EngineCounter.REUSED: issued.get("reused", Const(0)),
+        }
         m.d.comb += [
             counters.clear.eq(self.counters_clear),
             counters.counting.eq(self.counting & (self.n_slots != 0)),
@@ -230,67 +238,108 @@ class LevelEngine(wiring.Component):
         """From banks and rows to interpolated features; returns them, their place and valid."""
         config = self.config
         pos_fract, bank_select = stages
-        m.submodules.arbiter = arbiter = BankArbiter(config)
-        m.submodules.table = table = FeatureTable(config)
-        m.submodules.gather = gather = CornerGather(config)
+        weight = data.ArrayLayout(unsigned(WEIGHT_FRACTION_BITS), config.n_pos_dims)
+        tag_layout = data.StructLayout(
+            {
+                "weight": weight,
+                "shift": output_shift_bits(),
+                "where": self._where,
+                **({"reuse": 1} if config.reuse_cells else {}),
+            }
+        )
+        finished = data.StructLayout({"where": self._where, "valid": 1})
+        m.submodules.fetch = fetch = CornerFetch(config, tag_layout)
         m.submodules.interpolate = interpolate = Interpolate(config)
         m.submodules.fraction_weight = fraction_weight = FractionWeight(config)
 
-        # What waits for the corners: before the arbiter in step with it, behind it clock by clock.
-        to_arbiter = config.front_latency - 2
-        in_arbiter = to_arbiter + 1
-        to_corners = config.bank_arbiter_latency - 1 + config.feature_table_latency + config.corner_gather_latency
-        weight = data.ArrayLayout(unsigned(WEIGHT_FRACTION_BITS), config.n_pos_dims)
-        tag = data.StructLayout({"where": self._where, "shift": output_shift_bits()})
-        both = data.StructLayout({"weight": weight, "tag": tag})
-        finished = data.StructLayout({"where": self._where, "valid": 1})
-        m.submodules.valid_delay = valid = DelayLine(unsigned(1), to_arbiter)
-        m.submodules.tag_delay = tags = DelayLine(tag, in_arbiter)
+        # What goes with a lookup on its way to the table.
+        to_fetch = config.front_latency - 2
         to_weight = config.pos_fract_latency + config.fraction_weight_latency
-        m.submodules.weight_delay = weights = DelayLine(weight, in_arbiter - to_weight)
+        m.submodules.valid_delay = valid = DelayLine(unsigned(1), to_fetch)
+        m.submodules.where_delay = where = DelayLine(self._where, to_fetch)
+        m.submodules.shift_delay = shift = DelayLine(unsigned(output_shift_bits()), to_fetch)
+        m.submodules.weight_delay = weights = DelayLine(weight, to_fetch - to_weight)
         m.submodules.interpolation_delay = interpolation = DelayLine(unsigned(2), config.pos_fract_latency)
-        m.submodules.first_row_delay = first_row = DelayLine(unsigned(bank_row_bits(config)), to_arbiter)
-        m.submodules.corner_delay = waiting = DelayLine(both, to_corners)
-        m.submodules.served_delay = served = DelayLine(arbiter.served.shape(), config.feature_table_latency)
+        m.submodules.first_row_delay = first_row = DelayLine(unsigned(bank_row_bits(config)), to_fetch)
         m.submodules.finished_delay = done = DelayLine(finished, config.interpolate_latency)
-        for line in (valid, tags, weights, interpolation, first_row, fraction_weight):
+        for line in (valid, where, shift, weights, interpolation, first_row, fraction_weight):
             m.d.comb += line.en.eq(advance)
-        for line in (waiting, served, done):
-            m.d.comb += line.en.eq(1)
-
         m.d.comb += [
-            advance.eq(arbiter.advance),
+            advance.eq(fetch.advance),
             valid.i.eq(issued["valid"]),
-            tags.i.where.eq(issued["where"]),
-            tags.i.shift.eq(issued["registers"].shift),
+            where.i.eq(issued["where"]),
+            shift.i.eq(issued["registers"].shift),
             interpolation.i.eq(issued["registers"].interpolation),
             first_row.i.eq(issued["registers"].first_row),
             fraction_weight.fraction.eq(pos_fract.fraction),
             fraction_weight.interpolation.eq(interpolation.o),
             weights.i.eq(fraction_weight.weight),
-            arbiter.valid.eq(valid.o),
-            arbiter.three_dims.eq(self.three_dims),
-            arbiter.bank.eq(bank_select.bank),
-            arbiter.row.eq(bank_select.row),
-            arbiter.first_row.eq(first_row.o),
-            table.address.eq(arbiter.address),
-            table.w_en.eq(self.table_en),
-            table.w_bank.eq(self.table_bank),
-            table.w_row.eq(self.table_row),
-            table.w_part.eq(self.table_part),
-            table.w_data.eq(self.table_data),
-            served.i.eq(arbiter.served),
-            gather.served.eq(served.o),
-            gather.word.eq(table.word),
-            waiting.i.weight.eq(weights.o),
-            waiting.i.tag.eq(tags.o),
-            interpolate.corner.eq(gather.corner),
-            interpolate.weight.eq(waiting.o.weight),
-            interpolate.shift.eq(waiting.o.tag.shift),
-            done.i.where.eq(waiting.o.tag.where),
-            done.i.valid.eq(gather.valid),
+            fetch.valid.eq(valid.o),
+            fetch.three_dims.eq(self.three_dims),
+            fetch.bank.eq(bank_select.bank),
+            fetch.row.eq(bank_select.row),
+            fetch.first_row.eq(first_row.o),
+            fetch.tag.weight.eq(weights.o),
+            fetch.tag.shift.eq(shift.o),
+            fetch.tag.where.eq(where.o),
+            fetch.w_en.eq(self.table_en),
+            fetch.w_bank.eq(self.table_bank),
+            fetch.w_row.eq(self.table_row),
+            fetch.w_part.eq(self.table_part),
+            fetch.w_data.eq(self.table_data),
+        ]
+        corner, tag, there = fetch.corner, fetch.done_tag, fetch.done
+        if config.reuse_cells:
+            same = self._compare(m, advance, issued, pos_fract)
+            m.d.comb += [fetch.reuse.eq(same), fetch.tag.reuse.eq(same)]
+            corner, tag, there = self._reuse(m, fetch)
+            issued["reused"] = valid.o & same & advance
+        m.d.comb += [
+            interpolate.corner.eq(corner),
+            interpolate.weight.eq(tag.weight),
+            interpolate.shift.eq(tag.shift),
+            done.en.eq(1),
+            done.i.where.eq(tag.where),
+            done.i.valid.eq(there),
         ]
         return interpolate.features, done.o.where, done.o.valid
+
+    def _compare(self, m: Module, advance: Signal, issued: dict[str, Value], pos_fract: PosFract) -> Value:
+        """Whether a lookup on its way to the table has the cell of the one before it at its level."""
+        config = self.config
+        place = data.StructLayout({"valid": 1, "slot": self._where["slot"].shape})
+        m.submodules.last_cell = last = LastCell(config)
+        m.submodules.cell_place_delay = placed = DelayLine(place, config.pos_fract_latency)
+        m.submodules.same_delay = same = DelayLine(unsigned(1), config.front_latency - 3 - config.pos_fract_latency)
+        three_dims = Signal()
+        m.d.sync += three_dims.eq(self.three_dims)
+        m.d.comb += [
+            placed.en.eq(advance),
+            placed.i.valid.eq(issued["valid"]),
+            placed.i.slot.eq(issued["where"].slot),
+            last.en.eq(advance),
+            last.clear.eq(self.register_en | self.table_en | (three_dims != self.three_dims)),
+            last.valid.eq(placed.o.valid),
+            last.slot.eq(placed.o.slot),
+            last.cell.eq(pos_fract.cell),
+            same.en.eq(advance),
+            same.i.eq(last.same),
+        ]
+        return same.o
+
+    def _reuse(self, m: Module, fetch: CornerFetch) -> tuple[Value, Value, Value]:
+        """The corners that were fetched, or those of the lookup before at the same level, a clock later."""
+        m.submodules.last_corners = last = LastCorners(self.config)
+        tag = Signal(fetch.done_tag.shape())
+        there = Signal()
+        m.d.comb += [
+            last.valid.eq(fetch.done),
+            last.slot.eq(fetch.done_tag.where.slot),
+            last.reuse.eq(fetch.done_tag.reuse),
+            last.gathered.eq(fetch.corner),
+        ]
+        m.d.sync += [tag.eq(fetch.done_tag), there.eq(fetch.done)]
+        return last.corner, tag, there
 
     def _collect(self, m: Module, features: Value, where: Value, valid: Value) -> None:
         """Put a point's slots together; the output FIFO."""

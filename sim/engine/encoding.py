@@ -6,7 +6,7 @@ The engine is a chain of in-order queues, so a point's clocks follow from those 
   ``points_in_flight`` points earlier, and a clock after every engine in use issued the last lookup of the point
   ``point_fifo_depth`` points earlier;
 * an engine issues one lookup in each clock in which its front moves; the front pauses ``conflict_clocks - 1`` clocks
-  when a lookup reaches the arbiter, ``front_latency`` moves after its issue;
+  when a lookup reaches the arbiter, ``front_latency`` moves after its issue, unless it reuses the cell before it;
 * features are transferred ``back_latency`` clocks after the arbiter's last clock of the slowest engine's last lookup,
   a clock after the features before, and once they are wanted.
 """
@@ -27,9 +27,8 @@ __all__ = ["EncodingClock", "EncodingTiming", "encoding_cycles"]
 _PENDING = 32
 """Ring of lookups with conflicts between issue and arbiter; holds more than ``front_latency`` of them."""
 _RING = _PENDING - 1
-_LOOKUPS, _POINT, _OUTPUT, _PEER = (
-    int(counter) for counter in (EngineCounter.LOOKUPS, EngineCounter.POINT, EngineCounter.OUTPUT, EngineCounter.PEER)
-)
+_LOOKUPS, _POINT, _OUTPUT = int(EngineCounter.LOOKUPS), int(EngineCounter.POINT), int(EngineCounter.OUTPUT)
+_PEER, _REUSED = int(EngineCounter.PEER), int(EngineCounter.REUSED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +107,8 @@ class EncodingClock:
         self._front[:, 0] = never
         self._pending = np.zeros((parallel, _PENDING, 2), dtype=np.int64)
         self._count = np.zeros(1, dtype=np.int64)
+        # Last cell of each level in each engine; no lookup has had one yet.
+        self._cells = np.full((parallel, len(layouts), 3), never, dtype=np.int64)
         self._counters = np.zeros((parallel, len(EngineCounter)), dtype=np.int64)
 
     def run(
@@ -160,6 +161,7 @@ class EncodingClock:
             self._pending,
             self._count,
             self._counters,
+            self._cells if self.engine.reuse_cells else self._cells[:, :0],
             accepted,
             features,
             shown,
@@ -244,6 +246,18 @@ def _lookup_clocks(points, number, levels, level):
 
 
 @numba.njit(cache=True)
+def _same_cell(points, number, scale, last):
+    """Whether a point lies in the cell ``last``, which becomes the point's."""
+    half_cell, shift = np.uint64(1) << np.uint64(32), np.uint64(33)
+    same = True
+    for dim in range(points.shape[1]):
+        cell = np.int64((points[number, dim] * scale + half_cell) >> shift)
+        same &= cell == last[dim]
+        last[dim] = cell
+    return same
+
+
+@numba.njit(cache=True)
 def _next_move(front, pending, engine, ready):
     """The first free move of an engine's front from clock ``ready`` on; moves before it go unused.
 
@@ -302,7 +316,7 @@ def _idle(front, pending, counters, engine, offered, credit, accepted):  # noqa:
 @numba.njit(cache=True)
 def _run(  # noqa: PLR0917 - numba takes no keywords
     points, offered, wanted, levels, latencies, last_accepted, last_features, popped, front, pending, count,
-    counters, accepted, features, shown,
+    counters, cells, accepted, features, shown,
 ):  # fmt: skip
     in_flight, fifo_depth, parallel = last_features.shape[0], popped.shape[1], popped.shape[0]
     n_levels = levels.shape[0]
@@ -319,7 +333,11 @@ def _run(  # noqa: PLR0917 - numba takes no keywords
             issued = clock
             _idle(front, pending, counters, engine, offered[number], credit, clock)
             for level in range(engine, n_levels, parallel):
-                clocks = _lookup_clocks(points, number, levels, level)
+                if cells.shape[1] and _same_cell(points, number, levels[level, 0], cells[engine, level]):
+                    clocks = np.int64(1)
+                    counters[engine, _REUSED] += 1
+                else:
+                    clocks = _lookup_clocks(points, number, levels, level)
                 done, issued = _issue(front, pending, engine, clock + 1, clocks, latencies[0])
                 counters[engine, _LOOKUPS] += 1
             popped[engine, index % fifo_depth] = issued

@@ -101,6 +101,7 @@ def test_latency_adds_up_and_leaves_credit(dims):
         ({"n_levels": 2, "level_parallel": 4}, "level_parallel must be at most n_levels = 2, not 4"),
         ({"table_rows": 100}, "table_rows must be a multiple of 8, not 100"),
         ({"tile_remainder": None}, "tile_remainder must be one of True, False, not None"),
+        ({"reuse_cells": "yes"}, "reuse_cells must be one of True, False, not 'yes'"),
         ({"counters": 1}, "counters must be one of True, False, not 1"),
         ({"arithmetic": "fp16"}, "arithmetic must be one of int8, int16, not 'fp16'"),
     ],

@@ -39,6 +39,7 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
             "ray",
             "--level-parallel",
             "1",
+            "--reuse-cells",
         ),
         ("encoding", "--preset", "gia_hash", "--points", "2500", "--pattern", "axis"),
         ("mlp", "--network", "nerf", "--array", "16x16", "--batch", "200", "--nano-batch", "200"),
@@ -63,12 +64,18 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
             assert level["points_per_clk"] == 2500 / level["cycles_rtl"] >= 0.98
             assert level["lookups"] == 2500 and level["counter_mismatches"] == 0
             stalls = [value for key, value in level.items() if key.startswith("stall_")]
-            assert len(stalls) == 5 and level["lookups"] + sum(stalls) == level["cycles_rtl"]
+            assert (
+                level["reused_lookups"] == 0
+                and len(stalls) == 5
+                and level["lookups"] + sum(stalls) == level["cycles_rtl"]
+            )
     if "nsdf_hash" in arguments:
         assert [level["kind"] for level in result["levels"]] == ["dense"] + ["hash"] * 15
         assert 16.0 <= result["clk_per_point"] < 16.3
         (engine,) = result["engines"]
         assert engine["stall_conflict_clk"] == result["held_clk"] and engine["lookups"] == 16 * 3000
+        # A ray's 64 samples share the cells of the coarse levels.
+        assert 3000 < engine["reused_lookups"] < 16 * 3000 / 2
     if arguments[0] in {"mlp", "gemm"}:
         assert result["clock_mismatches"] == 0
         assert result["cycles_rtl"] == sum(layer["cycles"] for layer in result["layers"]) < result["cycles_alone"]

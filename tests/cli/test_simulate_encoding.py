@@ -59,8 +59,8 @@ def test_the_librarys_grids_through_the_rtl(tmp_path: Path, capsys: pytest.Captu
             (CASE,),
             ("--points", "5"),
             (
-                "--vectors must come without --preset, --points, --pattern, --log2-hashmap-size, --level-parallel and "
-                "--waves, not with them; its files hold grids and points"
+                "--vectors must come without --preset, --points, --pattern, --log2-hashmap-size, --level-parallel, "
+                "--waves and --reuse-cells, not with them; its files hold grids and points"
             ),
         ),
     ],

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arch.encoding_engine import EncodingEngineConfig, conflict_clocks, level_layouts
+from arch.encoding_engine import EncodingEngineConfig, EngineCounter, conflict_clocks, level_layouts
 from arch.errors import InputError
 from arch.grid import GridConfig
 from sim.engine.encoding import EncodingClock, encoding_cycles
@@ -69,6 +69,21 @@ def test_tiles_smaller_than_their_level(base_resolution, seed):
     timing = encoding_cycles(grid, engine, points)
     assert timing.held.sum() == held
     assert timing.features[0] >= engine.latency + 5 == (38 if engine.tile_remainder else 29)
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_reused_cells_have_no_conflicts(parallel, seed):
+    engine = replace(ENGINE, level_parallel=parallel, reuse_cells=True)
+    points = np.repeat(_points(seed, 800), 3, axis=0)
+    timing = encoding_cycles(GRID, engine, points)
+    assert timing.features[0] >= engine.latency == 25
+    clocks = _clocks(GRID, engine, points)
+    assert timing.held.sum() == (clocks[::3] - 1).sum()
+    counted = timing.counters[:, [EngineCounter.LOOKUPS, EngineCounter.REUSED]].sum(axis=0)
+    # By chance a point follows one in its own cell, at the coarse levels.
+    assert counted[0] == clocks.size and 2 / 3 <= counted[1] / counted[0] < 0.7
+    plain = encoding_cycles(GRID, replace(engine, reuse_cells=False), points)
+    assert plain.counters[:, EngineCounter.REUSED].sum() == 0 and plain.held.sum() == (clocks - 1).sum()
 
 
 def test_a_level_too_fine_for_an_index_reads_one_row():

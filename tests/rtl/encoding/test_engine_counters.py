@@ -1,5 +1,7 @@
 """Counters of the level engines in Amaranth's simulator against the cycle model, and their port."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth.hdl import Fragment
@@ -18,6 +20,9 @@ GRID = GridConfig(n_pos_dims=3, n_levels=3, log2_hashmap_size=7, base_resolution
 ENGINE = EncodingEngineConfig(n_levels=3, level_parallel=2, table_rows=512, counters=True)
 # Engine 3 has no level.
 WIDE = EncodingEngineConfig(n_levels=4, level_parallel=4, table_rows=512, counters=True)
+REUSE = replace(ENGINE, reuse_cells=True)
+# Every lookup takes nine clocks more to the arbiter, and one more behind it.
+LONG = replace(REUSE, tile_remainder=True)
 
 
 class Bench:
@@ -108,7 +113,7 @@ def _gaps(rng: np.random.Generator, count: int, pause: int) -> np.ndarray:
     return np.cumsum(rng.integers(0, pause, count) * (rng.random(count) < 0.4))
 
 
-@pytest.mark.parametrize("engine", [ENGINE, WIDE], ids=["two", "four"])
+@pytest.mark.parametrize("engine", [ENGINE, WIDE, REUSE, LONG], ids=["two", "four", "reuse", "long"])
 def test_counters_equal_the_cycle_model(engine, seed):
     """Runs one after the other: always ready, a slow source, a slow sink, both, and a sink that comes late."""
     rng = np.random.default_rng(seed)
@@ -116,6 +121,8 @@ def test_counters_equal_the_cycle_model(engine, seed):
     # A dozen points with bank conflicts, one behind the other: by chance they would be one in a hundred.
     conflicts = [point for point in pool if encoding_cycles(GRID, engine, point[None]).held.any()][:12]
     points = np.concatenate([conflicts, pool[: 90 - len(conflicts)]])
+    # Neighbours in one cell, of lookups with conflicts, too.
+    points[1::3] = points[:-1:3]
     at_once = np.zeros(90, dtype=np.int64)
     slow_source, slow_sink = _gaps(rng, 90, 9), _gaps(rng, 90, 9)
     runs = [
@@ -137,13 +144,14 @@ def test_counters_equal_the_cycle_model(engine, seed):
             counts = await bench.read(engine.level_parallel)
             assert counts.tolist() == model.counters.tolist()
             used = np.arange(engine.level_parallel) < GRID.n_levels
-            assert counts.sum(axis=1).tolist() == np.where(used, model.cycles, 0).tolist()
+            assert counts[:, :6].sum(axis=1).tolist() == np.where(used, model.cycles, 0).tolist()
             seen[:] |= counts.any(axis=0)
 
     _simulate(engine, program)
     # Engines of one lookup a point wait for each other after conflicts only, and four point FIFO rows bridge those.
-    missing = [EngineCounter.LOAD] if engine is ENGINE else [EngineCounter.LOAD, EngineCounter.PEER]
-    assert [counter for counter in EngineCounter if not seen[counter]] == missing
+    missing = {EngineCounter.LOAD} | ({EngineCounter.PEER} if engine is WIDE else set())
+    missing |= set() if engine.reuse_cells else {EngineCounter.REUSED}
+    assert {counter for counter in EngineCounter if not seen[counter]} == missing
 
 
 def test_a_load_word_in_a_run_is_counted(seed):
@@ -156,7 +164,7 @@ def test_a_load_word_in_a_run_is_counted(seed):
         plain = encoding_cycles(GRID, ENGINE, points)
         _, given, waited = await bench.run(points, at_once, at_once, load_at=50)
         counts = await bench.read(2)
-        assert counts.sum(axis=1).tolist() == [given[-1] + 1] * 2
+        assert counts[:, :6].sum(axis=1).tolist() == [given[-1] + 1] * 2
         assert counts[:, EngineCounter.LOOKUPS].tolist() == plain.counters[:, EngineCounter.LOOKUPS].tolist()
         # Engines work off what they hold while the word waits.
         assert 0 < counts[0, EngineCounter.LOAD] <= counts[1, EngineCounter.LOAD] <= waited

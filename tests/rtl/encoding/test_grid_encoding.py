@@ -129,7 +129,10 @@ GRIDS = {
     # level 1 has 2000 vertices an axis: past 1625 the library reads row 0 for every point
     "flat": GridConfig(n_pos_dims=3, grid_type="Tiled", n_levels=2, base_resolution=8, per_level_scale=250.0),
 }
+GRIDS["reuse"], GRIDS["reuse 2d"] = GRIDS["3d"], GRIDS["2d"]
 ENGINES = {
+    "reuse": replace(SMALL, reuse_cells=True),
+    "reuse 2d": replace(SMALL, reuse_cells=True),
     "wide": replace(SMALL, n_pos_dims=2, n_features_per_level=8, arithmetic="int16"),
     "tiles": replace(SMALL, tile_remainder=True),
     "tiles 2d": replace(SMALL, tile_remainder=True),
@@ -150,6 +153,8 @@ ENGINES = {
         ("tiles 2d", 0.6, 1.0),
         ("flat", 1.0, 1.0),
         ("wide", 1.0, 1.0),
+        ("reuse", 1.0, 0.7),
+        ("reuse 2d", 0.7, 1.0),
     ],
 )
 def test_golden(name, source, sink, seed):
@@ -161,6 +166,9 @@ def test_golden(name, source, sink, seed):
             rng.choice([0, 1, ONE // 2, ONE - 1, ONE], (12, grid.n_pos_dims)),
         ]
     )
+    if name.startswith("reuse"):
+        # A walk of small steps behind the random points: most cells are those of the point before.
+        points = np.concatenate([points, points[:1] // 2 + np.arange(30)[:, None] * (ONE >> 7)])
     run = Run(ENGINES.get(name, SMALL), grid, points, seed).simulate(source=source, sink=sink)
     assert run.features == run.expected
     assert run.last == [number % 7 == 6 for number in range(len(points))]
