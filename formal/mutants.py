@@ -85,6 +85,24 @@ MUTANTS = {
         wrong="[spare.eq(i)]",
         task="axis",
     ),
+    "share_unchecked": Mutant(
+        module="rtl.scheduler.load_checker",
+        right="LoadFault.SHARE: Cat(shares).any()",
+        wrong="LoadFault.SHARE: Cat(shares).all() & 0",
+        task="accepted_is_legal",
+    ),
+    "own_wait_met": Mutant(
+        module="rtl.scheduler.load_checker",
+        right="met = ~valid | older_done | ~beyond & ~(needed & ~self._found).any()",
+        wrong="met = ~valid | older_done | ~beyond & ~(needed & ~self._found & ~descriptor.chunks).any()",
+        task="accepted_is_acyclic",
+    ),
+    "sweeps_end_early": Mutant(
+        module="rtl.scheduler.load_checker",
+        right="m.d.sync += self._progress.eq(1)",
+        wrong="m.d.sync += self._progress.eq(self._newer)",
+        task="legal_is_accepted",
+    ),
     "credits_not_returned": Mutant(
         module="rtl.scheduler.scheduler_unit",
         right="pools.give_back.eq(completed)",

