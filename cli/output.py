@@ -53,16 +53,16 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on stderr while the block runs; it yields ``update(done, total)``.
+def progress(description: str) -> Iterator[Callable[..., None]]:
+    """Show a progress bar on stderr while the block runs; it yields ``update(done, total, description)``.
 
-    On a pipe or file nothing is drawn.
+    The description may be left out of an update. On a pipe or file nothing is drawn.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total, text=None: bar.update(task, completed=done, total=total, description=text)
 
 
 @contextmanager

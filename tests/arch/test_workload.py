@@ -106,7 +106,7 @@ def test_a_calibration_gives_values_and_groups():
         (lambda: load_node("0xa100_80gb"), "n_gpus of a node must be an integer from 1 to 64, not 0"),
         (
             lambda: preset_names("poem"),
-            "workload preset must be one of device, model, calibration, program, requests, not",
+            "workload preset must be one of device, memory, model, calibration, program, requests, not",
         ),
         (
             lambda: load_calibration("a100_single")["speed"],
