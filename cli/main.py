@@ -15,12 +15,12 @@ from arch.errors import InputError
 from cli.cost import cost
 from cli.doctor import doctor
 from cli.frame import frame
-from cli.import_field import import_field
 from cli.memory import memory
+from cli.import_field import import_field
 from cli.program import program
 from cli.render import render
 from cli.report import report
-from cli.search import search
+from cli.reproduce import reproduce
 from cli.serve import serve
 from cli.simulate import simulate
 from cli.tokens import tokens
@@ -28,7 +28,7 @@ from cli.verilog import verilog
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (render, frame, memory, tokens, cost, serve, search, verilog, report, doctor)
+COMMANDS = (render, frame, memory, tokens, cost, serve, verilog, report, doctor)
 """Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ for command in COMMANDS:
     app.command()(command)
 app.command(name="import")(import_field)  # a word no function can have as its name
 app.add_typer(simulate, name="simulate")
+app.add_typer(reproduce, name="reproduce")
 app.add_typer(program, name="program")
 
 
