@@ -15,12 +15,13 @@ from arch.errors import InputError
 from cli.cost import cost
 from cli.doctor import doctor
 from cli.frame import frame
-from cli.memory import memory
 from cli.import_field import import_field
+from cli.memory import memory
 from cli.program import program
 from cli.render import render
 from cli.report import report
 from cli.reproduce import reproduce
+from cli.search import search
 from cli.serve import serve
 from cli.simulate import simulate
 from cli.tokens import tokens
@@ -28,7 +29,7 @@ from cli.verilog import verilog
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (render, frame, memory, tokens, cost, serve, verilog, report, doctor)
+COMMANDS = (render, frame, memory, tokens, cost, search, serve, verilog, report, doctor)
 """Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
 
 app = typer.Typer(
