@@ -11,6 +11,8 @@ The engine is a chain of in-order queues, so a point's clocks follow from those 
   a clock after the features before, and once they are wanted.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numba
@@ -27,6 +29,8 @@ __all__ = ["EncodingClock", "EncodingTiming", "encoding_cycles"]
 _PENDING = 32
 """Ring of lookups with conflicts between issue and arbiter; holds more than ``front_latency`` of them."""
 _RING = _PENDING - 1
+_WORTH_A_THREAD = 1 << 16
+"""Lookups from which on their clocks are computed on all cores."""
 _LOOKUPS, _POINT, _OUTPUT = int(EngineCounter.LOOKUPS), int(EngineCounter.POINT), int(EngineCounter.OUTPUT)
 _PEER, _REUSED = int(EngineCounter.PEER), int(EngineCounter.REUSED)
 
@@ -148,8 +152,10 @@ class EncodingClock:
         accepted = np.empty(points, dtype=np.int64)
         features, shown = np.empty((2, points), dtype=np.int64)
         held = self._front[:, 2].copy()
+        coordinates = np.ascontiguousarray(coordinates_raw, dtype=np.uint64)
         _run(
-            np.ascontiguousarray(coordinates_raw, dtype=np.uint64),
+            coordinates,
+            _arbiter_clocks(coordinates, self._levels),
             offered,
             wanted,
             self._levels,
@@ -245,6 +251,25 @@ def _lookup_clocks(points, number, levels, level):
     return clocks
 
 
+def _arbiter_clocks(points: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """(levels, points) clocks of the arbiter for every lookup; they depend on nothing else, so cores share them."""
+    clocks = np.empty((len(levels), len(points)), dtype=np.uint8)
+    if clocks.size < _WORTH_A_THREAD:
+        _fill_clocks(points, levels, clocks, 0, len(points))
+        return clocks
+    ends = np.linspace(0, len(points), (os.cpu_count() or 1) + 1).astype(np.int64)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda first, end: _fill_clocks(points, levels, clocks, first, end), ends[:-1], ends[1:]))
+    return clocks
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill_clocks(points, levels, clocks, first, end):
+    for level in range(levels.shape[0]):
+        for number in range(first, end):
+            clocks[level, number] = _lookup_clocks(points, number, levels, level)
+
+
 @numba.njit(cache=True)
 def _same_cell(points, number, scale, last):
     """Whether a point lies in the cell ``last``, which becomes the point's."""
@@ -298,8 +323,6 @@ def _idle(front, pending, counters, engine, offered, credit, accepted):  # noqa:
 
     The point is offered from ``offered`` and has a credit from ``credit`` on; then engines without room keep it out.
     """
-    if front[engine, 0] + front[engine, 1] >= accepted:
-        return
     if counters[engine, _LOOKUPS] == 0:
         offered = accepted  # the run starts here
         _next_move(front, pending, engine, accepted)
@@ -315,37 +338,41 @@ def _idle(front, pending, counters, engine, offered, credit, accepted):  # noqa:
 
 @numba.njit(cache=True)
 def _run(  # noqa: PLR0917 - numba takes no keywords
-    points, offered, wanted, levels, latencies, last_accepted, last_features, popped, front, pending, count,
+    points, arbiter, offered, wanted, levels, latencies, last_accepted, last_features, popped, front, pending, count,
     counters, cells, accepted, features, shown,
 ):  # fmt: skip
     in_flight, fifo_depth, parallel = last_features.shape[0], popped.shape[1], popped.shape[0]
-    n_levels = levels.shape[0]
+    n_levels, used = levels.shape[0], min(parallel, levels.shape[0])
+    # Places in the rings of credits and of each point FIFO, moved on by hand: a division costs as much as a lookup.
+    credit_slot, fifo_slot = count[0] % in_flight, count[0] % fifo_depth
+    before, previous = last_accepted[0], last_features[credit_slot - 1]
     for number in range(points.shape[0]):
-        index = count[0]
-        credit = last_features[index % in_flight] + 1
-        clock = max(offered[number], last_accepted[0] + 1, credit)
-        used = min(parallel, n_levels)
+        credit = last_features[credit_slot] + 1
+        clock = max(offered[number], before + 1, credit)
         for engine in range(used):
-            clock = max(clock, popped[engine, index % fifo_depth] + 1)
+            clock = max(clock, popped[engine, fifo_slot] + 1)
         finished = np.int64(0)
         for engine in range(used):
             done = np.int64(0)
             issued = clock
-            _idle(front, pending, counters, engine, offered[number], credit, clock)
+            if front[engine, 0] + front[engine, 1] < clock:
+                _idle(front, pending, counters, engine, offered[number], credit, clock)
             for level in range(engine, n_levels, parallel):
                 if cells.shape[1] and _same_cell(points, number, levels[level, 0], cells[engine, level]):
                     clocks = np.int64(1)
                     counters[engine, _REUSED] += 1
                 else:
-                    clocks = _lookup_clocks(points, number, levels, level)
+                    clocks = np.int64(arbiter[level, number])
                 done, issued = _issue(front, pending, engine, clock + 1, clocks, latencies[0])
                 counters[engine, _LOOKUPS] += 1
-            popped[engine, index % fifo_depth] = issued
+            popped[engine, fifo_slot] = issued
             finished = max(finished, done) if engine else done
-        previous = last_features[(index - 1) % in_flight]
         shown[number] = max(finished + latencies[1], previous + 1)
-        given = max(shown[number], wanted[number])
-        last_accepted[0] = clock
-        last_features[index % in_flight] = given
-        accepted[number], features[number] = clock, given
-        count[0] = index + 1
+        previous = max(shown[number], wanted[number])
+        before = clock
+        last_features[credit_slot] = previous
+        accepted[number], features[number] = clock, previous
+        credit_slot = credit_slot + 1 if credit_slot + 1 < in_flight else 0
+        fifo_slot = fifo_slot + 1 if fifo_slot + 1 < fifo_depth else 0
+    last_accepted[0] = before
+    count[0] += points.shape[0]
