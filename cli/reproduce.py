@@ -5,6 +5,7 @@ from dataclasses import asdict
 import typer
 
 from cli.output import JsonOption, print_json, print_table, progress
+from cli.reproduce_tokens import h200, nanoflow
 
 __all__ = ["reproduce"]
 
@@ -28,3 +29,7 @@ def ngpc(*, json: JsonOption = False) -> None:
     reasons = dict.fromkeys((row.section, row.reason) for row in rows if row.reason)
     caption = "\n".join(f"- {section}: {reason}." for section, reason in reasons)
     print_table("ngpc, beside ours", columns, lines, f"Where ours differ by more than 10 %:\n{caption}")
+
+
+reproduce.command()(nanoflow)
+reproduce.command()(h200)

@@ -145,8 +145,9 @@ class TokenTimes:
 
 
 def token_times(model: LanguageModelConfig, node: NodeConfig, batch: TokenBatch) -> TokenTimes:
-    """Solo times with the calibration that fits the node: one GPU, or tensor parallelism over several."""
-    name = "a100_single" if node.n_gpus == 1 else "a100_tensor_parallel"
+    """Solo times with the calibration that fits the node: one H200, another single GPU, or tensor parallelism."""
+    single = "h200_single" if node.gpu.name == "h200" else "a100_single"
+    name = single if node.n_gpus == 1 else "a100_tensor_parallel"
     return TokenTimes(model=model, node=node, batch=batch, calibration=load_calibration(name))
 
 
