@@ -59,3 +59,35 @@ def test_bad_input_is_one_sentence_on_stderr_and_exit_code_2(arguments, start, c
     assert run(arguments) == 2
     shown = capsys.readouterr()
     assert shown.out == "" and shown.err.startswith(start) and shown.err.count("\n") == 1
+
+
+def test_losses_name_the_path_and_the_idle_units(capsys):
+    assert run(["--execution", "overlapped", "--losses", "--json"]) == 0
+    losses = json.loads(capsys.readouterr().out)["losses"]["overlapped"]
+    assert {step["next_waits_for"] for step in losses["critical_path"]} <= {"dependency", "unit", "share", "end"}
+    assert losses["critical_path"][-1]["next_waits_for"] == "end" and len(losses["critical_path"]) > 5
+    assert all(set(each) == {"start_us", "end_us", "idle", "running"} for each in losses["idle"])
+    assert run(["--execution", "overlapped", "--losses"]) == 0
+    assert "critical path of a period" in capsys.readouterr().out
+
+
+def test_trace_and_picture_of_a_run(capsys, tmp_path):
+    trace, svg = tmp_path / "t.json", tmp_path / "t.svg"
+    assert run(["--execution", "overlapped", "--trace", str(trace), "--svg", str(svg), "--json"]) == 0
+    assert len(json.loads(trace.read_text())["traceEvents"]) > 1000
+    assert svg.read_text().lstrip().startswith("<?xml") and "DecodeAttention" in svg.read_text()
+    json.loads(capsys.readouterr().out)
+
+
+def test_a_sequential_run_has_no_timeline(capsys):
+    assert run(["--execution", "sequential", "--losses"]) == 2
+    assert capsys.readouterr().err.startswith("ngpc: execution must be one that runs a program for --losses, --rtl, ")
+
+
+@pytest.mark.cosim
+def test_the_program_takes_the_same_clocks_on_the_rtl(capsys):
+    assert run(["--execution", "overlapped", "--rtl", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["rtl"]["overlapped"]
+    assert found["mismatches"] == 0 and found["cycles_rtl"] == found["cycles_model"]
+    # a clock of 10 MHz rounds every duration to a tenth of a microsecond, and a wake-up takes three of them
+    assert found["period_us"] == pytest.approx(found["period_us_model"], rel=0.01)
