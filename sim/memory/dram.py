@@ -19,7 +19,8 @@ from sim.memory.dram_state import new_state
 __all__ = ["Command", "DramRun", "TimingConstraint", "constraints", "run_dram"]
 
 _LEVELS = ("bank", "group", "pseudo_channel")
-_MOST_REQUESTS = 1 << 28
+_MOST_REQUESTS = 1 << 27
+_LATEST_NS = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +171,7 @@ def run_dram(
     """
     addresses = np.ascontiguousarray(addresses, dtype=np.int64)
     if addresses.ndim != 1 or len(addresses) > _MOST_REQUESTS:
-        raise InputError(f"addresses must be a vector of up to 2**28, not of shape {addresses.shape}")
+        raise InputError(f"addresses must be a vector of up to 2**27, not of shape {addresses.shape}")
     if len(addresses) and (addresses.min() < 0 or addresses.max() >= dram.capacity_bytes):
         worst = addresses.min() if addresses.min() < 0 else addresses.max()
         raise InputError(f"addresses must lie from 0 to {dram.capacity_bytes - 1}, not at {worst}")
@@ -181,8 +182,8 @@ def run_dram(
     for name, array in (("writes", writes), ("arrival_ns", addresses if arrival_ns is None else arrival)):
         if array.shape != addresses.shape:
             raise InputError(f"{name} must have the shape of addresses, {addresses.shape}, not {array.shape}")
-    if len(arrival) and (arrival[0] < 0 or np.any(np.diff(arrival) < 0)):
-        raise InputError("arrival_ns must be at least 0 and must not fall, not go back in time")
+    if len(arrival) and not (arrival[0] >= 0 and np.all(np.diff(arrival) >= 0) and arrival[-1] <= _LATEST_NS):
+        raise InputError(f"arrival_ns must rise from 0 or more to {_LATEST_NS:g} at most, not fall or pass that")
     begun = perf_counter()
     requests = sort_requests(dram, controller.mapping, addresses, writes)
     ends = np.zeros(len(addresses) if finished else 0, dtype=np.int64)

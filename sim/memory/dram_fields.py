@@ -6,7 +6,7 @@ The compiler's cache does not see changes here: touch ``dram_kernel.py`` after o
 __all__ = [
     "ACT", "ACT_MAKES", "AGE", "ALL", "BANK_LEVEL", "BEFORE_HIT", "BIG", "BYPASS", "COLUMN", "COLUMN_KEY",
     "COMMANDS", "CONFLICT", "COUNTS_AS", "CURSOR", "DUE", "ENTER", "FAW", "FAW_NEXT", "GATE_ACT", "GATE_COLUMN",
-    "GATE_PRE", "GROUP_LEVEL", "HEAD", "HIT", "LAST", "LATENCY", "LOW", "MISS", "MODE", "NEVER", "NONE",
+    "GATE_PRE", "GROUP_LEVEL", "HEAD", "HIT", "KEY_SHIFT", "LAST", "LATENCY", "LOW", "MISS", "MODE", "NEVER", "NONE",
     "N_BANK_FIELDS", "N_COMMANDS", "N_FREE", "N_PC_FIELDS", "N_REFRESHES", "N_SLOT_FIELDS", "N_SUMS", "N_TODO",
     "N_TURNS", "OPEN", "PC_LEVEL", "PRE", "RD", "REF", "REFRESH", "REFRESHED", "REFRESHING", "ROW", "ROW_KEY",
     "STALE", "S_AGE", "S_ENTERED", "S_NEXT", "S_REQUEST", "S_ROW", "TAIL", "TFAW", "TO_END", "WR",
@@ -16,11 +16,12 @@ ACT, PRE, RD, WR, REF = range(5)
 COMMANDS = ("ACT", "PRE", "RD", "WR", "REF")
 """Commands by number; REF is a per-bank refresh, or an all-bank refresh whose bank is ``ALL``."""
 
-BIG = 1 << 33
+KEY_SHIFT = 26  # a key is tick << 26 | age << 6 | bank
+BIG = 1 << 35  # beyond any tick; twice of it still fits a key
 NEVER = 1 << 62
 ALL = -2
 NONE = -1
-AGE = (1 << 22) - 1
+AGE = (1 << 20) - 1
 
 # ``bank[p, field, b]``: 0 to 4 are the earliest ticks of the five commands, by rules of the bank and its group
 GATE_ACT, GATE_PRE, GATE_COLUMN = 5, 6, 7

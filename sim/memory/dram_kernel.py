@@ -2,7 +2,7 @@
 
 A bank always wants one thing: a column command of the oldest row hit, an ACT, a PRE, or nothing. Its gates are 0 for
 what it wants and large for the rest; the earliest tick of every command per bank is kept up to date when a command is
-issued. The next command is then a minimum over the banks of ``tick << 28 | age << 6 | bank``, which the compiler turns
+issued. The next command is then a minimum over the banks of ``tick << 26 | age << 6 | bank``, which the compiler turns
 into vector instructions. All functions are in one file because the compiler's cache asks no other for changes.
 """
 # ruff: noqa: PLR0917 - numba takes no keywords
@@ -22,14 +22,14 @@ _inlined = numba.njit(cache=True, error_model="numpy", _nrt=False, forceinline=T
 
 
 @_inlined
-def _let_in(p, now, first, stop, packed, position, arrival, bank, pc, slot, free, todo):
+def _let_in(now, first, stop, packed, position, arrival, bank, pc, slot, free, todo):
     """Let requests enter their windows in order; returns the tick of the next arrival if that is what they wait for."""
-    i = pc[p, f.CURSOR]
+    i = pc[f.CURSOR]
     waits_until = f.NEVER
     while i < stop:
         code = np.int64(packed[i])
         kind = code & 1
-        count = pc[p, f.N_FREE + kind]
+        count = pc[f.N_FREE + kind]
         if count == 0:
             break
         if len(arrival) > 0:
@@ -37,8 +37,8 @@ def _let_in(p, now, first, stop, packed, position, arrival, bank, pc, slot, free
             if when > now:
                 waits_until = when
                 break
-        pc[p, f.N_FREE + kind] = count - 1
-        s = free[p, kind, count - 1]
+        pc[f.N_FREE + kind] = count - 1
+        s = free[kind, count - 1]
         b = code >> 1 & BANK_MASK
         row = code >> ROW_SHIFT
         slot[s, f.S_ROW] = row
@@ -46,91 +46,91 @@ def _let_in(p, now, first, stop, packed, position, arrival, bank, pc, slot, free
         slot[s, f.S_ENTERED] = now
         slot[s, f.S_REQUEST] = i
         slot[s, f.S_NEXT] = -1
-        alone = bank[p, f.HEAD + kind, b] < 0
+        alone = bank[f.HEAD + kind, b] < 0
         if alone:
-            bank[p, f.HEAD + kind, b] = s
+            bank[f.HEAD + kind, b] = s
         else:
-            slot[bank[p, f.TAIL + kind, b], f.S_NEXT] = s
-        bank[p, f.TAIL + kind, b] = s
+            slot[bank[f.TAIL + kind, b], f.S_NEXT] = s
+        bank[f.TAIL + kind, b] = s
         i += 1
         # A bank that has its hit, or waits for its ACT or PRE, keeps its mind unless this one is a hit.
-        if bank[p, f.GATE_COLUMN, b] != 0 and (
-            alone or kind != pc[p, f.MODE] or (bank[p, f.GATE_PRE, b] == 0 and row == bank[p, f.OPEN, b])
+        if bank[f.GATE_COLUMN, b] != 0 and (
+            alone or kind != pc[f.MODE] or (bank[f.GATE_PRE, b] == 0 and row == bank[f.OPEN, b])
         ):
-            todo[p, pc[p, f.N_TODO]] = b
-            pc[p, f.N_TODO] += 1
-    pc[p, f.CURSOR] = i
+            todo[pc[f.N_TODO]] = b
+            pc[f.N_TODO] += 1
+    pc[f.CURSOR] = i
     return waits_until
 
 
 @_inlined
-def _decide(p, b, max_bypass, bank, pc, slot):
+def _decide(b, max_bypass, bank, pc, slot):
     """Set the gates of bank ``b``: refresh first, then the mode's requests, then the other mode's rows."""
-    bank[p, f.GATE_ACT, b] = f.BIG
-    bank[p, f.GATE_PRE, b] = f.BIG
-    bank[p, f.GATE_COLUMN, b] = f.BIG
-    row = bank[p, f.OPEN, b]
-    if pc[p, f.REFRESHING] in (f.ALL, b):
+    bank[f.GATE_ACT, b] = f.BIG
+    bank[f.GATE_PRE, b] = f.BIG
+    bank[f.GATE_COLUMN, b] = f.BIG
+    row = bank[f.OPEN, b]
+    if pc[f.REFRESHING] in (f.ALL, b):
         if row >= 0:
-            bank[p, f.GATE_PRE, b] = 0
-            bank[p, f.LOW, b] = b  # age 0: older than any request
+            bank[f.GATE_PRE, b] = 0
+            bank[f.LOW, b] = b  # age 0: older than any request
         return
-    mode = pc[p, f.MODE]
+    mode = pc[f.MODE]
     kind = mode
-    if bank[p, f.HEAD + kind, b] < 0:
+    if bank[f.HEAD + kind, b] < 0:
         kind = 1 - mode
-        if bank[p, f.HEAD + kind, b] < 0:
+        if bank[f.HEAD + kind, b] < 0:
             return
-    oldest = bank[p, f.HEAD + kind, b]
-    bank[p, f.LOW, b] = slot[oldest, f.S_AGE]
+    oldest = bank[f.HEAD + kind, b]
+    bank[f.LOW, b] = slot[oldest, f.S_AGE]
     if row < 0:
-        bank[p, f.GATE_ACT, b] = 0
+        bank[f.GATE_ACT, b] = 0
         return
     s = oldest
     before = np.int64(-1)
-    if bank[p, f.BYPASS, b] < max_bypass:
+    if bank[f.BYPASS, b] < max_bypass:
         while s >= 0 and slot[s, f.S_ROW] != row:
             before = s
             s = slot[s, f.S_NEXT]
     elif slot[oldest, f.S_ROW] != row:
         s = -1
     if s < 0:
-        bank[p, f.GATE_PRE, b] = 0
+        bank[f.GATE_PRE, b] = 0
     elif kind == mode:
-        bank[p, f.GATE_COLUMN, b] = 0
-        bank[p, f.LOW, b] = slot[s, f.S_AGE]
-        bank[p, f.HIT, b] = s
-        bank[p, f.BEFORE_HIT, b] = before
+        bank[f.GATE_COLUMN, b] = 0
+        bank[f.LOW, b] = slot[s, f.S_AGE]
+        bank[f.HIT, b] = s
+        bank[f.BEFORE_HIT, b] = before
 
 
 @_inlined
-def _earliest(p, n_banks, tfaw, bank, pc):
+def _earliest(n_banks, tfaw, bank, pc):
     """Find the keys of the earliest row and of the earliest column command."""
     rows = np.int64(f.NEVER)
     columns = np.int64(f.NEVER)
-    act = max(pc[p, f.ACT], pc[p, f.FAW + pc[p, f.FAW_NEXT]] + tfaw)
-    pre = pc[p, f.PRE]
-    command = f.RD + pc[p, f.MODE]
-    column = pc[p, command]
+    act = max(pc[f.ACT], pc[f.FAW + pc[f.FAW_NEXT]] + tfaw)
+    pre = pc[f.PRE]
+    command = f.RD + pc[f.MODE]
+    column = pc[command]
     for b in range(n_banks):
-        to_act = max(bank[p, f.ACT, b] + bank[p, f.GATE_ACT, b], act)
-        to_pre = max(bank[p, f.PRE, b] + bank[p, f.GATE_PRE, b], pre)
-        to_column = max(bank[p, command, b] + bank[p, f.GATE_COLUMN, b], column)
-        rows = min(rows, min(to_act, to_pre) << 28 | bank[p, f.LOW, b])
-        columns = min(columns, to_column << 28 | bank[p, f.LOW, b])
-    pc[p, f.ROW_KEY] = rows
-    pc[p, f.COLUMN_KEY] = columns
+        to_act = max(bank[f.ACT, b] + bank[f.GATE_ACT, b], act)
+        to_pre = max(bank[f.PRE, b] + bank[f.GATE_PRE, b], pre)
+        to_column = max(bank[command, b] + bank[f.GATE_COLUMN, b], column)
+        rows = min(rows, min(to_act, to_pre) << f.KEY_SHIFT | bank[f.LOW, b])
+        columns = min(columns, to_column << f.KEY_SHIFT | bank[f.LOW, b])
+    pc[f.ROW_KEY] = rows
+    pc[f.COLUMN_KEY] = columns
 
 
 @_inlined
-def _choose_refresh(p, per_bank, n_banks, bank, pc):
+def _choose_refresh(per_bank, n_banks, bank, pc):
     """The bank to refresh: of those not yet refreshed in this round the first without requests, else the first."""
     if not per_bank:
         return f.ALL
     chosen = f.NONE
     for b in range(n_banks):
-        if pc[p, f.REFRESHED] >> b & 1 == 0:
-            if bank[p, f.HEAD, b] < 0 and bank[p, f.HEAD + 1, b] < 0:
+        if pc[f.REFRESHED] >> b & 1 == 0:
+            if bank[f.HEAD, b] < 0 and bank[f.HEAD + 1, b] < 0:
                 return b
             if chosen < 0:
                 chosen = b
@@ -138,149 +138,149 @@ def _choose_refresh(p, per_bank, n_banks, bank, pc):
 
 
 @_inlined
-def _refresh_tick(p, n_banks, bank, pc):
+def _refresh_tick(n_banks, bank, pc):
     """Earliest tick of the refresh that is due; a row still open puts it off."""
-    tick = pc[p, f.REF]
+    tick = pc[f.REF]
     for b in range(n_banks):
-        if pc[p, f.REFRESHING] in (f.ALL, b):
-            if bank[p, f.OPEN, b] >= 0:
+        if pc[f.REFRESHING] in (f.ALL, b):
+            if bank[f.OPEN, b] >= 0:
                 return f.BIG
-            tick = max(tick, bank[p, f.REF, b])
+            tick = max(tick, bank[f.REF, b])
     return tick
 
 
 @_inlined
-def _turn(p, windows, n_banks, pc, todo, sums):
+def _turn(windows, n_banks, pc, todo, sums):
     """Drain writes when their window is full or no read is left; turn back when few are left."""
-    reads = windows[0] - pc[p, f.N_FREE]
-    writes = windows[1] - pc[p, f.N_FREE + 1]
-    mode = pc[p, f.MODE]
+    reads = windows[0] - pc[f.N_FREE]
+    writes = windows[1] - pc[f.N_FREE + 1]
+    mode = pc[f.MODE]
     if mode == 0:
         turns = writes > 0 and (reads == 0 or writes == windows[1])
     else:
         turns = writes <= windows[2] and (reads > 0 or writes == 0)
     if turns:
-        pc[p, f.MODE] = 1 - mode
+        pc[f.MODE] = 1 - mode
         sums[f.N_TURNS] += 1
-        pc[p, f.N_TODO] = n_banks
+        pc[f.N_TODO] = n_banks
         for b in range(n_banks):
-            todo[p, b] = b
+            todo[b] = b
 
 
 @_inlined
-def _fall_due(p, now, n_banks, refresh, bank, pc, todo):
-    if pc[p, f.REFRESHING] != f.NONE or pc[p, f.DUE] > now:
+def _fall_due(now, n_banks, refresh, bank, pc, todo):
+    if pc[f.REFRESHING] != f.NONE or pc[f.DUE] > now:
         return
-    pc[p, f.DUE] += refresh[1]
-    pc[p, f.REFRESHING] = _choose_refresh(p, refresh[0], n_banks, bank, pc)
+    pc[f.DUE] += refresh[1]
+    pc[f.REFRESHING] = _choose_refresh(refresh[0], n_banks, bank, pc)
     for b in range(n_banks):
-        if pc[p, f.REFRESHING] in (f.ALL, b):
-            todo[p, pc[p, f.N_TODO]] = b
-            pc[p, f.N_TODO] += 1
+        if pc[f.REFRESHING] in (f.ALL, b):
+            todo[pc[f.N_TODO]] = b
+            pc[f.N_TODO] += 1
 
 
 @_inlined
-def _keep_distance(p, b, command, now, per_group, latency, bank, pc):
+def _keep_distance(b, command, now, per_group, latency, bank, pc):
     """Put off whatever the constraints put off after this command."""
     group = b // per_group * per_group
     for other in range(5):
         wait = latency[f.PC_LEVEL, command, other]
         if wait > 0:
-            pc[p, other] = max(pc[p, other], now + wait)
+            pc[other] = max(pc[other], now + wait)
         wait = latency[f.GROUP_LEVEL, command, other]
         if wait > 0:
             for k in range(group, group + per_group):
-                bank[p, other, k] = max(bank[p, other, k], now + wait)
+                bank[other, k] = max(bank[other, k], now + wait)
         wait = latency[f.BANK_LEVEL, command, other]
         if wait > 0:
-            bank[p, other, b] = max(bank[p, other, b], now + wait)
+            bank[other, b] = max(bank[other, b], now + wait)
 
 
 @_inlined
-def _take(p, b, bank, pc, slot, free, todo):
+def _take(b, bank, pc, slot, free, todo):
     """Take the bank's chosen hit from its list; returns its slot."""
-    kind = pc[p, f.MODE]
-    s = bank[p, f.HIT, b]
-    before = bank[p, f.BEFORE_HIT, b]
+    kind = pc[f.MODE]
+    s = bank[f.HIT, b]
+    before = bank[f.BEFORE_HIT, b]
     after = slot[s, f.S_NEXT]
     if before < 0:
-        bank[p, f.HEAD + kind, b] = after
-        bank[p, f.BYPASS, b] = 0
+        bank[f.HEAD + kind, b] = after
+        bank[f.BYPASS, b] = 0
     else:
         slot[before, f.S_NEXT] = after
-        bank[p, f.BYPASS, b] += 1
+        bank[f.BYPASS, b] += 1
     if after < 0:
-        bank[p, f.TAIL + kind, b] = before
-    free[p, kind, pc[p, f.N_FREE + kind]] = s
-    pc[p, f.N_FREE + kind] += 1
-    pc[p, f.ENTER] = 1
-    todo[p, 0] = b
-    pc[p, f.N_TODO] = 1
+        bank[f.TAIL + kind, b] = before
+    free[kind, pc[f.N_FREE + kind]] = s
+    pc[f.N_FREE + kind] += 1
+    pc[f.ENTER] = 1
+    todo[0] = b
+    pc[f.N_TODO] = 1
     return s
 
 
 @_inlined
-def _activate(p, b, now, bank, pc, slot):
+def _activate(b, now, bank, pc, slot):
     """Open the row of the bank's oldest request; those of the mode go first."""
-    pc[p, f.FAW + pc[p, f.FAW_NEXT]] = now
-    pc[p, f.FAW_NEXT] = (pc[p, f.FAW_NEXT] + 1) & 3
-    bank[p, f.GATE_ACT, b] = f.BIG
-    s = bank[p, f.HEAD + pc[p, f.MODE], b]
+    pc[f.FAW + pc[f.FAW_NEXT]] = now
+    pc[f.FAW_NEXT] = (pc[f.FAW_NEXT] + 1) & 3
+    bank[f.GATE_ACT, b] = f.BIG
+    s = bank[f.HEAD + pc[f.MODE], b]
     if s >= 0:
-        bank[p, f.GATE_COLUMN, b] = 0
-        bank[p, f.HIT, b] = s
-        bank[p, f.BEFORE_HIT, b] = -1
+        bank[f.GATE_COLUMN, b] = 0
+        bank[f.HIT, b] = s
+        bank[f.BEFORE_HIT, b] = -1
     else:
-        s = bank[p, f.HEAD + 1 - pc[p, f.MODE], b]
-    bank[p, f.OPEN, b] = slot[s, f.S_ROW]
-    bank[p, f.COUNTS_AS, b] = bank[p, f.ACT_MAKES, b]
-    bank[p, f.ACT_MAKES, b] = f.MISS
+        s = bank[f.HEAD + 1 - pc[f.MODE], b]
+    bank[f.OPEN, b] = slot[s, f.S_ROW]
+    bank[f.COUNTS_AS, b] = bank[f.ACT_MAKES, b]
+    bank[f.ACT_MAKES, b] = f.MISS
 
 
 @_inlined
-def _precharge(p, b, bank, pc):
+def _precharge(b, bank, pc):
     """Close the row, for a refresh or for the bank's oldest request."""
-    bank[p, f.OPEN, b] = -1
-    bank[p, f.GATE_PRE, b] = f.BIG
-    if pc[p, f.REFRESHING] in (f.ALL, b):
-        bank[p, f.ACT_MAKES, b] = f.MISS
+    bank[f.OPEN, b] = -1
+    bank[f.GATE_PRE, b] = f.BIG
+    if pc[f.REFRESHING] in (f.ALL, b):
+        bank[f.ACT_MAKES, b] = f.MISS
     else:
-        bank[p, f.ACT_MAKES, b] = f.CONFLICT
-        bank[p, f.GATE_ACT, b] = 0
+        bank[f.ACT_MAKES, b] = f.CONFLICT
+        bank[f.GATE_ACT, b] = 0
 
 
 @_inlined
-def _end_refresh(p, b, n_banks, pc, todo):
-    pc[p, f.REFRESHING] = f.NONE
+def _end_refresh(b, n_banks, pc, todo):
+    pc[f.REFRESHING] = f.NONE
     for k in range(n_banks):
         if b in (f.ALL, k):
-            todo[p, pc[p, f.N_TODO]] = k
-            pc[p, f.N_TODO] += 1
+            todo[pc[f.N_TODO]] = k
+            pc[f.N_TODO] += 1
     if b >= 0:
-        pc[p, f.REFRESHED] |= 1 << b
-        if pc[p, f.REFRESHED] == (1 << n_banks) - 1:
-            pc[p, f.REFRESHED] = 0
+        pc[f.REFRESHED] |= 1 << b
+        if pc[f.REFRESHED] == (1 << n_banks) - 1:
+            pc[f.REFRESHED] = 0
 
 
 @_inlined
-def _chosen(p, kind, bank, pc):
+def _chosen(kind, bank, pc):
     """Bank and number of the command of this kind."""
     if kind == f.COLUMN:
-        return pc[p, f.COLUMN_KEY] & 63, f.RD + pc[p, f.MODE]
+        return pc[f.COLUMN_KEY] & 63, f.RD + pc[f.MODE]
     if kind == f.ROW:
-        b = pc[p, f.ROW_KEY] & 63
-        return b, np.int64(f.ACT if bank[p, f.GATE_ACT, b] == 0 else f.PRE)
-    return pc[p, f.REFRESHING], np.int64(f.REF)
+        b = pc[f.ROW_KEY] & 63
+        return b, np.int64(f.ACT if bank[f.GATE_ACT, b] == 0 else f.PRE)
+    return pc[f.REFRESHING], np.int64(f.REF)
 
 
 @_inlined
-def _record(line, now, base, p, command, b, bank, pc, slot):
-    line[0], line[1], line[2], line[3], line[4] = now, base + p, command, max(b, -1), -1
+def _record(line, now, bus, command, b, bank, pc, slot):
+    line[0], line[1], line[2], line[3], line[4] = now, bus, command, max(b, -1), -1
     if command == f.ACT:
-        s = bank[p, f.HEAD + pc[p, f.MODE], b]
-        line[4] = slot[s if s >= 0 else bank[p, f.HEAD + 1 - pc[p, f.MODE], b], f.S_ROW]
+        s = bank[f.HEAD + pc[f.MODE], b]
+        line[4] = slot[s if s >= 0 else bank[f.HEAD + 1 - pc[f.MODE], b], f.S_ROW]
     elif b >= 0:
-        line[4] = bank[p, f.OPEN, b]
+        line[4] = bank[f.OPEN, b]
 
 
 @_inlined
@@ -295,28 +295,28 @@ def _next_command(base, now, requests, arrival, n_banks, row_bus, windows, tfaw,
         if pc[p, f.ENTER]:
             pc[p, f.ENTER] = len(arrival) > 0
             first, stop = start[base + p], start[base + p + 1]
-            when = _let_in(p, now, first, stop, packed, position, arrival, bank, pc, slot, free, todo)
+            when = _let_in(now, first, stop, packed, position, arrival, bank[p], pc[p], slot, free[p], todo[p])
             event = min(event, when)
-            _turn(p, windows, n_banks, pc, todo, sums)
+            _turn(windows, n_banks, pc[p], todo[p], sums)
         if pc[p, f.N_TODO] > 0:
             pc[p, f.STALE] = 1
             for k in range(pc[p, f.N_TODO]):
-                _decide(p, todo[p, k], windows[3], bank, pc, slot)
+                _decide(todo[p, k], windows[3], bank[p], pc[p], slot)
             pc[p, f.N_TODO] = 0
         if pc[p, f.STALE]:
             pc[p, f.STALE] = 0
-            _earliest(p, n_banks, tfaw, bank, pc)
-        tick = max(pc[p, f.COLUMN_KEY] >> 28, bus[0], now)
+            _earliest(n_banks, tfaw, bank[p], pc[p])
+        tick = max(pc[p, f.COLUMN_KEY] >> f.KEY_SHIFT, bus[0], now)
         tick += tick & 1  # column commands start with a clock
         if tick < best:
             best, best_p, best_kind = tick, p, f.COLUMN
-        tick = max(pc[p, f.ROW_KEY] >> 28, bus[row_bus], now)
+        tick = max(pc[p, f.ROW_KEY] >> f.KEY_SHIFT, bus[row_bus], now)
         if tick < best:
             best, best_p, best_kind = tick, p, f.ROW
         if pc[p, f.REFRESHING] == f.NONE:
             event = min(event, pc[p, f.DUE])
         else:
-            ready = _refresh_tick(p, n_banks, bank, pc)
+            ready = _refresh_tick(n_banks, bank[p], pc[p])
             tick = max(ready, bus[row_bus], now)
             if ready < f.BIG and tick <= best:
                 best, best_p, best_kind = tick, p, f.REFRESH
@@ -338,7 +338,7 @@ def run_channel(
     shape : n_groups, n_banks, row_bus: 0 if row commands share the bus of column commands, else 1
     windows : read_window, write_window, write_low, max_bypass
     latency : (3, 5, 5) ticks from a command to another in the same bank, group, pseudo-channel; 0 where none
-    hold : per command its bus occupancy, then tFAW, f.RD to end of data, f.WR to end of data
+    hold : per command its bus occupancy, then tFAW, RD to end of data, WR to end of data
     refresh : per_bank, interval in ticks
     sums : (8,) what is added up
     finished : ticks of the end of data per request; empty if not wanted
@@ -356,27 +356,27 @@ def run_channel(
                 raise RuntimeError("a channel has requests but no command to issue")
             now = max(now, event)
             for q in range(len(pc)):
-                _fall_due(q, now, n_banks, refresh, bank, pc, todo)
+                _fall_due(now, n_banks, refresh, bank[q], pc[q], todo[q])
             continue
         now = tick
         pc[p, f.STALE] = 1
-        b, command = _chosen(p, kind, bank, pc)
+        b, command = _chosen(kind, bank[p], pc[p])
         bus[0 if kind == f.COLUMN else row_bus] = now + hold[command]
         if len(trace) > 0:
             if sums[f.N_COMMANDS] == len(trace):
                 raise RuntimeError("the trace is full")
-            _record(trace[sums[f.N_COMMANDS]], now, base, p, command, b, bank, pc, slot)
+            _record(trace[sums[f.N_COMMANDS]], now, base + p, command, b, bank[p], pc[p], slot)
         sums[f.N_COMMANDS] += 1
-        _keep_distance(p, b, command, now, n_banks // shape[0], latency, bank, pc)
+        _keep_distance(b, command, now, n_banks // shape[0], latency, bank[p], pc[p])
         if command == f.ACT:
-            _activate(p, b, now, bank, pc, slot)
+            _activate(b, now, bank[p], pc[p], slot)
         elif command == f.PRE:
-            _precharge(p, b, bank, pc)
+            _precharge(b, bank[p], pc[p])
         elif command == f.REF:
-            _end_refresh(p, b, n_banks, pc, todo)
+            _end_refresh(b, n_banks, pc[p], todo[p])
             sums[f.N_REFRESHES] += 1
         else:
-            s = _take(p, b, bank, pc, slot, free, todo)
+            s = _take(b, bank[p], pc[p], slot, free[p], todo[p])
             end = now + hold[f.TO_END + command - f.RD]
             sums[bank[p, f.COUNTS_AS, b]] += 1
             bank[p, f.COUNTS_AS, b] = 0

@@ -28,7 +28,7 @@ def pattern_requests(
     them to the upper half, line by line. All wrap within ``footprint_bytes``, by default the whole memory.
     """
     check_one_of("pattern", pattern, PATTERNS)
-    check_integer("requests", requests, 1, 1 << 28)
+    check_integer("requests", requests, 1, 1 << 27)
     burst = dram.burst_bytes
     footprint = dram.capacity_bytes if footprint_bytes is None else footprint_bytes
     check_integer("footprint_bytes", footprint, 4 * _LINE_BYTES, dram.capacity_bytes)

@@ -54,7 +54,7 @@ def test_mappings_and_refreshes_can_be_chosen(capsys):
     [
         (["--preset", "none"], "memory preset must be one of a100_80gb, h200, orin, rtx3090, not 'none'"),
         (["--pattern", "zigzag"], "pattern must be one of stream, random, strided, copy, not 'zigzag'"),
-        (["--requests", "0"], "requests must be an integer from 1 to 268435456, not 0"),
+        (["--requests", "0"], "requests must be an integer from 1 to 134217728, not 0"),
         (["--mapping", "x"], "mapping preset must be one of line, row, group_high, channel_high, not 'x'"),
         (["--refresh", "x"], "refresh must be one of per_bank, all_bank, not 'x'"),
         (["--stride", "8"], "stride_bytes must be an integer from 32 to 103079215104, not 8"),
