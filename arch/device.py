@@ -4,11 +4,12 @@ Rates are decimal (80 GB is 80e9 bytes), network bandwidth is one way. Presets l
 a device with a source per figure; ``arch.workload`` reads them.
 """
 
+import math
 from dataclasses import dataclass
 
 from arch.errors import InputError, check_instance, check_integer, check_positive
 
-__all__ = ["GpuConfig", "MemoryConfig", "NetworkConfig", "NodeConfig"]
+__all__ = ["GpuConfig", "MemoryConfig", "NetworkConfig", "NodeConfig", "SystolicConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,43 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SystolicConfig:
+    """Weight-stationary arrays beside a GPU, on its memory: the MLP engines of an NGPC cluster.
+
+    Parameters
+    ----------
+    n_arrays : arrays, each with its own weights
+    rows, cols : multiply-accumulators of an array: inputs and outputs of the weights it holds
+    clock_hz : of the arrays; one row of activations enters an array a clock
+    """
+
+    n_arrays: int
+    rows: int
+    cols: int
+    clock_hz: float
+
+    def __post_init__(self) -> None:
+        check_integer("n_arrays", self.n_arrays, 1, 1024)
+        check_integer("rows of an array", self.rows, 1, 1024)
+        check_integer("cols of an array", self.cols, 1, 1024)
+        check_positive("clock_hz of the arrays", self.clock_hz)
+
+    @property
+    def flops_per_s(self) -> float:
+        """All multiply-accumulators at work, two operations each."""
+        return 2.0 * self.n_arrays * self.rows * self.cols * self.clock_hz
+
+    def gemm_clocks(self, m: int, n: int, k: int, n_gemms: int = 1) -> int:
+        """Clocks of ``n_gemms`` products of m x k by k x n, their tiles dealt to the arrays in turn.
+
+        A tile of ``rows`` x ``cols`` weights stays for m clocks, or for as many as it takes to load the next one
+        behind it (``rows``); partial sums stay in the array's accumulators, and the pipeline drains once.
+        """
+        tiles = n_gemms * math.ceil(k / self.rows) * math.ceil(n / self.cols)
+        return math.ceil(tiles / self.n_arrays) * max(m, self.rows) + self.rows + self.cols
+
+
+@dataclass(frozen=True, kw_only=True)
 class GpuConfig:
     """One GPU.
 
@@ -55,6 +93,7 @@ class GpuConfig:
     memory : its device memory
     network : its links to its peers; None for a GPU that works alone
     n_sms : streaming multiprocessors, None if no source gives it
+    systolic : arrays beside it that take over the GEMMs; None for a GPU without
     """
 
     name: str
@@ -62,6 +101,7 @@ class GpuConfig:
     memory: MemoryConfig
     network: NetworkConfig | None = None
     n_sms: int | None = None
+    systolic: SystolicConfig | None = None
 
     def __post_init__(self) -> None:
         check_positive(f"fp16_flops_per_s of {self.name}", self.fp16_flops_per_s)
@@ -70,6 +110,8 @@ class GpuConfig:
             check_instance(f"network of {self.name}", self.network, NetworkConfig)
         if self.n_sms is not None:
             check_integer(f"n_sms of {self.name}", self.n_sms, 1, 1024)
+        if self.systolic is not None:
+            check_instance(f"systolic of {self.name}", self.systolic, SystolicConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

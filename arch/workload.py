@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from arch.device import GpuConfig, MemoryConfig, NetworkConfig, NodeConfig
+from arch.device import GpuConfig, MemoryConfig, NetworkConfig, NodeConfig, SystolicConfig
 from arch.errors import InputError, check_one_of
 from arch.figure import MARKS, Figure
 from arch.language_model import LanguageModelConfig
@@ -102,12 +102,14 @@ def load_gpu(name: str) -> GpuConfig:
     """The GPU preset ``name``."""
     value = {key: figure.value for key, figure in figures("device", name).items()}
     bandwidth = value.get("network.bandwidth_bytes_per_s")
+    arrays = {key.removeprefix("systolic."): value[key] for key in value if key.startswith("systolic.")}
     return GpuConfig(
         name=name,
         fp16_flops_per_s=value["fp16_flops_per_s"],
         n_sms=value.get("n_sms"),
         memory=MemoryConfig(**{key.removeprefix("memory."): value[key] for key in value if key.startswith("memory.")}),
         network=None if bandwidth is None else NetworkConfig(bandwidth_bytes_per_s=bandwidth),
+        systolic=SystolicConfig(**arrays) if arrays else None,
     )
 
 

@@ -10,10 +10,10 @@ from arch.errors import InputError
 from arch.program import NanoOperation, Program, chunk_mask
 from sim.engine.scheduler import Rates
 from sim.machine.interference import performance
-from sim.machine.token_cost import TokenBatch
+from sim.machine.token_cost import GEMMS, TokenBatch, gemm_cost
 from sim.machine.token_times import TokenTimes
 
-__all__ = ["POOL", "fit_to_batch", "one_stream", "shared_rates", "solo_durations_us", "timed"]
+__all__ = ["POOL", "beside_arrays", "fit_to_batch", "one_stream", "shared_rates", "solo_durations_us", "timed"]
 
 POOL = "share"
 """The pool whose credits are NanoFlow's R."""
@@ -123,6 +123,31 @@ def shared_rates(program: Program, table: str = "paper") -> Rates:
         ]
 
     return rates
+
+
+def beside_arrays(program: Program, times: TokenTimes, table: str = "paper") -> tuple[Program, Rates]:
+    """The program and its rates on a GPU whose GEMMs run on arrays beside it: they hold no share of the SMs.
+
+    A GEMM runs at full speed and everything that reads much memory beside it (attention, collectives) loses the part
+    of the bandwidth the GEMM's weights and activations take.
+    """
+    nanos = tuple(replace(nano, shares={}) if nano.operation in GEMMS else nano for nano in program.nano_operations)
+    freed = replace(program, nano_operations=nanos)
+    shared, traffic = shared_rates(freed, table), {}
+    for index, (nano, us) in enumerate(zip(nanos, solo_durations_us(freed, times), strict=True)):
+        if nano.operation in GEMMS:
+            rows = nano.chunks.bit_count() * program.chunk_rows
+            traffic[index] = gemm_cost(times.model, nano.operation, rows, 1).memory_s(times.node) * 1e6 / us
+
+    def rates(running: tuple[int, ...]) -> list[float]:
+        taken = sum(traffic.get(index, 0.0) for index in running)
+        left = max(1.0 - taken, 0.05)
+        return [
+            rate * left if nanos[index].unit in ("gemv", "network") else rate
+            for index, rate in zip(running, shared(running), strict=True)
+        ]
+
+    return freed, rates
 
 
 def one_stream(program: Program) -> Program:

@@ -13,9 +13,9 @@ from arch.errors import InputError, check_integer
 from arch.language_model import LanguageModelConfig
 
 __all__ = [
-    "OPERATIONS", "OperationCost", "TokenBatch", "attention_cost", "compute_time_s", "gemm_cost", "max_dense_batch",
-    "memory_compute_ratio", "memory_time_s", "network_compute_ratio", "network_cost", "network_time_s",
-    "operation_costs", "optimal_tokens_per_s_per_gpu",
+    "OPERATIONS", "OperationCost", "TokenBatch", "attention_cost", "compute_time_s", "gemm_cost", "gemm_shape",
+    "max_dense_batch", "memory_compute_ratio", "memory_time_s", "network_compute_ratio", "network_cost",
+    "network_time_s", "operation_costs", "optimal_tokens_per_s_per_gpu",
 ]  # fmt: skip
 
 OPERATIONS = ("KQV", "O", "UpGate", "Down", "DecodeAttention", "PrefillAttention", "Network")
@@ -97,18 +97,23 @@ class OperationCost:
         return max(self.compute_s(node), self.memory_s(node), self.network_s(node))
 
 
+def gemm_shape(model: LanguageModelConfig, operation: str) -> tuple[int, int]:
+    """Outputs N and inputs K of a GEMM's weights, on all GPUs together, of one expert where there are several."""
+    d, inner = model.d_model, model.d_ffn
+    return {
+        "KQV": (model.q_dim + 2 * model.kv_dim, d),
+        "O": (d, model.q_dim),
+        "UpGate": (2 * inner, d),
+        "Down": (d, inner),
+    }[operation]
+
+
 def gemm_cost(model: LanguageModelConfig, operation: str, rows: float, n_layers: int) -> OperationCost:
     """A GEMM of ``rows`` x N x K: every weight, input and output crosses memory once.
 
     A mixture of experts multiplies each token with ``n_active_experts`` experts and reads all ``n_experts``.
     """
-    d, kv, inner = model.d_model, model.kv_dim, model.d_ffn
-    n, k = {
-        "KQV": (model.q_dim + 2 * kv, d),
-        "O": (d, model.q_dim),
-        "UpGate": (2 * inner, d),
-        "Down": (d, inner),
-    }[operation]
+    n, k = gemm_shape(model, operation)
     expert = operation in ("UpGate", "Down")
     visits = model.n_active_experts if expert else 1
     weights = n * k * (model.n_experts if expert else 1)

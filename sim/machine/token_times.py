@@ -6,6 +6,7 @@ fit beside them (profile tables of NanoFlow's artifact). Every constant lies in 
 source; what carries it to another model or device is the cost model.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from arch.device import NodeConfig
 from arch.errors import InputError
 from arch.language_model import LanguageModelConfig
 from arch.workload import Calibration, load_calibration, load_model, load_node
-from sim.machine.token_cost import GEMMS, OperationCost, TokenBatch, attention_cost, gemm_cost, network_cost
+from sim.machine.token_cost import GEMMS, OperationCost, TokenBatch, attention_cost, gemm_cost, gemm_shape, network_cost
 
 __all__ = ["ELEMENTWISE", "TokenTimes", "token_times"]
 
@@ -52,7 +53,8 @@ class TokenTimes:
             return 0.0
         if operation == "PrefillAttention":
             return self.nano_batch_us(operation, self.batch.prefill_rows)
-        if f"whole_batch_ms.{operation}" in self.calibration:
+        on_arrays = operation in GEMMS and self.node.gpu.systolic is not None
+        if f"whole_batch_ms.{operation}" in self.calibration and not on_arrays:
             cost = _cost(self.model, self.node, self.batch, operation)
             return cost.roofline_s(self.node) * 1e6 / self._whole_batch_efficiency(operation)
         rows = self.batch.decode_rows if operation == "DecodeAttention" else self.batch.rows
@@ -62,6 +64,8 @@ class TokenTimes:
         """Time of an operation on ``rows`` rows; for the attentions, rows of their own kind."""
         if operation in GEMMS:
             cost = gemm_cost(self.model, operation, rows, 1)
+            if self.node.gpu.systolic is not None:
+                return max(self._systolic_us(operation, rows), cost.memory_s(self.node) * 1e6)
             return cost.roofline_s(self.node) * 1e6 / self._nano_batch_efficiency(operation, rows)
         if operation in ELEMENTWISE:
             return self._elementwise_us(operation, rows)
@@ -79,7 +83,10 @@ class TokenTimes:
 
     @property
     def achievable_flops_per_s(self) -> float:
-        """GEMM rate of one GPU that the optimum is counted with: the calibrated one, scaled by the tensor peaks."""
+        """GEMM rate of one GPU that the optimum is counted with: the calibrated one, scaled by the tensor peaks; of
+        arrays beside it all they have."""
+        if self.node.gpu.systolic is not None:
+            return self.node.gpu.systolic.flops_per_s
         peak = self._reference()[1].gpu.fp16_flops_per_s
         return self.calibration["optimal_flops_per_s"] * self.node.gpu.fp16_flops_per_s / peak
 
@@ -103,6 +110,18 @@ class TokenTimes:
         rooflines = [gemm_cost(model, operation, tokens, 1).roofline_s(node) for tokens in points[:, 0]]
         efficiencies = np.array(rooflines) / (points[:, 1] * 1e-3 * factor)
         return float(np.interp(rows, points[:, 0], efficiencies))
+
+    def _systolic_us(self, operation: str, rows: float) -> float:
+        """GEMM of one GPU's arrays: outputs are split over the GPUs, or inputs where an all-reduce follows."""
+        model, arrays = self.model, self.node.gpu.systolic
+        n, k = gemm_shape(model, operation)
+        if operation == "Down":
+            k = math.ceil(k / self.node.n_gpus)
+        else:
+            n = math.ceil(n / self.node.n_gpus)
+        experts = model.n_experts if operation in ("UpGate", "Down") else 1
+        visits = model.n_active_experts if experts > 1 else 1
+        return arrays.gemm_clocks(math.ceil(rows * visits / experts), n, k, experts) * 1e6 / arrays.clock_hz
 
     def _reference(self) -> tuple[LanguageModelConfig, NodeConfig]:
         return load_model(self.calibration["reference.model"]), load_node(self.calibration["reference.device"])
@@ -146,7 +165,7 @@ class TokenTimes:
 
 def token_times(model: LanguageModelConfig, node: NodeConfig, batch: TokenBatch) -> TokenTimes:
     """Solo times with the calibration that fits the node: one H200, another single GPU, or tensor parallelism."""
-    single = "h200_single" if node.gpu.name == "h200" else "a100_single"
+    single = "h200_single" if node.gpu.name.startswith("h200") else "a100_single"
     name = single if node.n_gpus == 1 else "a100_tensor_parallel"
     return TokenTimes(model=model, node=node, batch=batch, calibration=load_calibration(name))
 

@@ -17,7 +17,7 @@ from arch.program import Program
 from arch.scheduler import SchedulerConfig
 from arch.workload import load_calibration, load_model, load_node, load_program
 from sim.engine.scheduler import simulate
-from sim.machine.decoder_program import fit_to_batch, one_stream, shared_rates, solo_durations_us, timed
+from sim.machine.decoder_program import beside_arrays, fit_to_batch, one_stream, shared_rates, solo_durations_us, timed
 from sim.machine.timeline import Timeline
 from sim.machine.token_cost import OPERATIONS, TokenBatch, max_dense_batch, optimal_tokens_per_s_per_gpu
 from sim.machine.token_times import TokenTimes, token_times
@@ -205,6 +205,9 @@ class _Case:
         solo = tuple(max(1, round(us * CLOCK_HZ / 1e6)) for us in solo_durations_us(body, self.times))
         if execution == "nano_only":
             run = simulate(one_stream(body), _SCHEDULER, durations_clk=solo)
+        elif self.times.node.gpu.systolic is not None:
+            freed, rates = beside_arrays(body, self.times, self.interference)
+            run = simulate(self._with_solo(freed), _SCHEDULER, durations_clk=solo, rates=rates)
         elif self.sharing == "reserved":
             run = simulate(timed(body, self.times, self.interference), _SCHEDULER, clock_hz=CLOCK_HZ)
         else:

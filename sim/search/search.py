@@ -150,10 +150,12 @@ def search_schedule(
     Raises
     ------
     InputError
-        If a preset or choice is unknown, or a number out of range.
+        If a preset or choice is unknown, a number out of range, or shares are asked for on a device with arrays.
     """
     check_one_of("interference", interference, INTERFERENCES)
     decoder, node = load_model(model), load_node(device)
+    if node.gpu.systolic is not None and interference != "none":
+        raise InputError(f"interference must be none for {device}, whose GEMMs take no share, not {interference!r}")
     TokenBatch(prompt=prompt, decode=decode, rows=1)  # refuses lengths before they are divided by
     if batch is None:
         batch = dense_batch_rows(decoder, node, prompt, decode)

@@ -16,7 +16,7 @@ from arch.language_model import LanguageModelConfig
 from arch.scheduler import SchedulerConfig
 from arch.workload import load_program, preset_names
 from sim.engine.scheduler import simulate
-from sim.machine.decoder_program import fit_to_batch, one_stream, shared_rates, solo_durations_us
+from sim.machine.decoder_program import beside_arrays, fit_to_batch, one_stream, shared_rates, solo_durations_us
 from sim.machine.token_cost import OPERATIONS, TokenBatch
 from sim.machine.token_times import token_times
 from sim.machine.tokens import CLOCK_HZ, PROGRAMS
@@ -94,8 +94,12 @@ def iteration_times(
         else:
             body = replace(fit_to_batch(load_program(sizes[rows[r]]), batch), count=_LAYERS)
             solo = [max(1, round(us * CLOCK_HZ / 1e6)) for us in solo_durations_us(body, times)]
-            rates = shared_rates(body, interference) if engine == "overlapped" else None
-            body = body if engine == "overlapped" else one_stream(body)
+            if engine == "nano_only":
+                body, rates = one_stream(body), None
+            elif node.gpu.systolic is not None:
+                body, rates = beside_arrays(body, times, interference)
+            else:
+                rates = shared_rates(body, interference)
             run = simulate(body, SchedulerConfig.for_program(body), durations_clk=solo, rates=rates)
             layer_us = run.steady_period_clk * 1e6 / CLOCK_HZ
         grid[r, f, c] = layer_us * model.n_layers * 1e-6
