@@ -29,6 +29,7 @@ def frame(
 ) -> None:
     """Time a frame on the GPU alone and with its encoding and networks moved to an NGPC."""
     from sim.machine.frame import assumptions, average_speedups, frame_table
+    from sim.machine.kernel_match import kernel_matches
 
     with progress("timing frames") as update:
         rows = frame_table(
@@ -41,16 +42,34 @@ def frame(
             update=update,
         )
     averages = average_speedups(rows, gpu)
+    matches = kernel_matches(gpu, apps=app.split(","), encodings=encoding.split(","))
     if json:
         print_json(
             {
                 "rows": [asdict(row) for row in rows],
                 "averages": [asdict(average) for average in averages],
+                "matches": [asdict(match) for match in matches],
                 "assumptions": assumptions(gpu),
             }
         )
         return
     print_frames(rows, averages, gpu)
+    if matches:
+        columns = (
+            "app",
+            "encoding",
+            "GPU",
+            "its Gpoint/s",
+            "NFPs",
+            "their Gpoint/s",
+            "memory Gpoint/s",
+            "GPU nJ",
+            "nJ",
+        )
+        caption = "nJ a point: the GPU's board as measured; the cluster's table reads and multiply-adds, modelled."
+        print_table(
+            "Cluster that matches the GPU's fused kernel", columns, [astuple(match) for match in matches], caption
+        )
 
 
 def print_frames(rows: Sequence["FrameRow"], averages: Sequence["AverageSpeedup"], gpu: str) -> None:

@@ -48,6 +48,7 @@ class FrameBaseline:
     rest_scale, kernel_scale : what this GPU takes for the kernels around the field and for the field's own, in times
         of the published GPU's; None for that GPU itself
     kernel_ns_per_point : per encoding and app, measured cost of a point on this GPU; stands before ``kernel_scale``
+    kernel_nj_per_point : the same of the board's energy, where measured
     """
 
     gpu: str
@@ -60,6 +61,7 @@ class FrameBaseline:
     rest_scale: Figure | None = None
     kernel_scale: Figure | None = None
     kernel_ns_per_point: Mapping[str, Mapping[str, Figure]] | None = None
+    kernel_nj_per_point: Mapping[str, Mapping[str, Figure]] | None = None
 
     @classmethod
     def named(cls, gpu: str) -> "FrameBaseline":
@@ -110,7 +112,7 @@ def _figures(table: Mapping[str, Mapping]) -> dict[str, Figure]:
 def _load(path: Path) -> FrameBaseline:
     text = tomllib.loads(path.read_text(encoding="utf-8"))
     if "base" in text:
-        measured = text.get("kernel_ns_per_point")
+        measured, energy = text.get("kernel_ns_per_point"), text.get("kernel_nj_per_point")
         return replace(
             FrameBaseline.named(text["base"]),
             gpu=text["gpu"],
@@ -118,6 +120,7 @@ def _load(path: Path) -> FrameBaseline:
             rest_scale=Figure(**text["rest_scale"]),
             kernel_scale=Figure(**text["kernel_scale"]) if "kernel_scale" in text else None,
             kernel_ns_per_point=measured and {encoding: _figures(table) for encoding, table in measured.items()},
+            kernel_nj_per_point=energy and {encoding: _figures(table) for encoding, table in energy.items()},
         )
     return FrameBaseline(
         gpu=text["gpu"],

@@ -27,7 +27,16 @@ def test_json_has_the_stable_keys(capsys):
         assert set(row) >= ROW_KEYS
         assert row["source"] in ("rtl", "cycle_model", "calibrated", "published")
         assert row["frame_ms"] > 0 and row["speedup"] > 0
-    assert result["assumptions"]
+    assert result["assumptions"] and result["matches"] == []
+
+
+def test_the_h200_has_a_table_of_clusters_that_match_it(capsys):
+    arguments = ["frame", "--gpu", "h200", "--app", "nerf", "--resolution", "fhd", "--n-nfp", "8"]
+    assert run([*arguments, "--json"]) == 0
+    (match,) = json.loads(capsys.readouterr().out)["matches"]
+    assert (match["app"], match["n_nfp"], match["gpu_nj_per_point"]) == ("nerf", 21, 176)
+    assert run(arguments) == 0
+    assert "Cluster that matches" in capsys.readouterr().out
 
 
 def test_tables_show_the_origin_of_each_row_and_the_assumptions(capsys):
