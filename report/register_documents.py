@@ -7,7 +7,7 @@ from peakrdl_html import HTMLExporter
 from peakrdl_ipxact import IPXACTExporter
 
 from arch.nfp import ClusterConfig
-from arch.register_map import elaborate_registers
+from arch.register_map import config_hash, elaborate_registers
 from arch.whole_file import make_directory
 
 __all__ = ["write_register_documents"]
@@ -29,5 +29,6 @@ def write_register_documents(config: ClusterConfig, folder: Path) -> list[Path]:
     header, ipxact, html = folder / "ngpc.h", folder / "ngpc.xml", folder / "html"
     CHeaderExporter().export(node=node, path=str(header), reuse_typedefs=False)
     IPXACTExporter(vendor="open-ngpc", library="ngpc", version="1.0").export(node, str(ipxact), component_name="ngpc")
-    HTMLExporter().export(node, str(html), title="Open NGPC registers")
+    # a browser's cache is told by the build's own number, not by the time, so that every run writes the same bytes
+    HTMLExporter(user_context={"build_ts": config_hash(config)}).export(node, str(html), title="Open NGPC registers")
     return [header, ipxact, html / "index.html"]
