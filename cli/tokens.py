@@ -32,7 +32,8 @@ def tokens(
         list[str] | None,
         typer.Option(help=f"One of {', '.join(EXECUTIONS)}; may be given again. All that apply by default."),
     ] = None,
-    program: Annotated[str | None, typer.Option(help="Program preset instead of the model's own.")] = None,
+    program: Annotated[str | None, typer.Option(help="Program preset or file instead of the model's own.")] = None,
+    batch: Annotated[int, typer.Option(help="Rows of the dense batch; 0: the program's.")] = 0,
     interference: Annotated[str, typer.Option(help=f"P(R) table: {' or '.join(INTERFERENCE_TABLES)}.")] = "artifact",
     sharing: Annotated[str, typer.Option(help=f"What unused shares do: {' or '.join(SHARINGS)}.")] = "shared",
     losses: Annotated[
@@ -56,6 +57,7 @@ def tokens(
         decode=decode,
         executions=execution or None,
         program=program,
+        rows=batch or None,
         interference=interference,
         sharing=sharing,
     )

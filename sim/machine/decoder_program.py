@@ -11,9 +11,18 @@ from arch.program import NanoOperation, Program, chunk_mask
 from sim.engine.scheduler import Rates
 from sim.machine.interference import performance
 from sim.machine.token_cost import GEMMS, TokenBatch, gemm_cost
-from sim.machine.token_times import TokenTimes
+from sim.machine.token_times import ELEMENTWISE, TokenTimes
 
-__all__ = ["POOL", "beside_arrays", "fit_to_batch", "one_stream", "shared_rates", "solo_durations_us", "timed"]
+__all__ = [
+    "POOL",
+    "beside_arrays",
+    "fit_to_batch",
+    "has_known_operations",
+    "one_stream",
+    "shared_rates",
+    "solo_durations_us",
+    "timed",
+]
 
 POOL = "share"
 """The pool whose credits are NanoFlow's R."""
@@ -25,6 +34,15 @@ _KERNELS = {
     "DownAllReduce": "AllReduce",
 }
 _ATTENTIONS = ("DecodeAttention", "PrefillAttention")
+
+
+def has_known_operations(program: Program) -> bool:
+    """Whether every operation is one whose time follows from a batch, so that the program is a structure to be fitted.
+
+    Others, such as the results of a schedule search, have times of their own.
+    """
+    known = {*GEMMS, *ELEMENTWISE, *_ATTENTIONS, *_KERNELS, "KvOffload"}
+    return set(program.operations) <= known and "DecodeAttention" in program.operations
 
 
 def fit_to_batch(program: Program, batch: TokenBatch) -> Program:

@@ -14,10 +14,20 @@ from arch.device import NodeConfig
 from arch.errors import InputError, check_one_of
 from arch.language_model import LanguageModelConfig
 from arch.program import Program
+from arch.program_file import find_program
 from arch.scheduler import SchedulerConfig
-from arch.workload import load_calibration, load_model, load_node, load_program
+from arch.workload import load_calibration, load_model, load_node
 from sim.engine.scheduler import simulate
-from sim.machine.decoder_program import beside_arrays, fit_to_batch, one_stream, shared_rates, solo_durations_us, timed
+from sim.machine.decoder_program import (
+    POOL,
+    beside_arrays,
+    fit_to_batch,
+    has_known_operations,
+    one_stream,
+    shared_rates,
+    solo_durations_us,
+    timed,
+)
 from sim.machine.timeline import Timeline
 from sim.machine.token_cost import OPERATIONS, TokenBatch, max_dense_batch, optimal_tokens_per_s_per_gpu
 from sim.machine.token_times import TokenTimes, token_times
@@ -95,12 +105,14 @@ class TokenTiming:
         return {"rows": [asdict(row) for row in self.rows]}
 
 
-def dense_batch_rows(model: LanguageModelConfig, node: NodeConfig, prompt: int, decode: int) -> int:
-    """Rows of the model's program, or as many chunks of 128 as the memory has room for if those do not fit."""
-    wanted = _DEFAULT_ROWS
-    if model.name in PROGRAMS:
-        program = load_program(PROGRAMS[model.name])
-        wanted = program.n_chunks * program.chunk_rows
+def dense_batch_rows(
+    model: LanguageModelConfig, node: NodeConfig, prompt: int, decode: int, program: str | None = None
+) -> int:
+    """Rows of the program (the model's by default), or as many chunks of 128 as the memory has room for."""
+    wanted, name = _DEFAULT_ROWS, program or PROGRAMS.get(model.name)
+    if name is not None:
+        loaded = find_program(name).program
+        wanted = loaded.n_chunks * loaded.chunk_rows
     most = max_dense_batch(model, node, prompt, decode)
     if most < _CHUNK_ROWS:
         raise InputError(
@@ -118,6 +130,7 @@ def time_tokens(
     decode: int = 1024,
     executions: Sequence[str] | None = None,
     program: str | None = None,
+    rows: int | None = None,
     interference: str = "artifact",
     sharing: str = "shared",
 ) -> TokenTiming:
@@ -128,7 +141,9 @@ def time_tokens(
     model, device : presets; a device is a GPU or several like ``8xa100_80gb``
     prompt, decode : mean prompt and output length
     executions : some of ``EXECUTIONS``; by default all the model and device have a program for
-    program : preset to overlap with instead of the model's own
+    program : preset, or path of a program file, to overlap with instead of the model's own; one whose operations
+        are not those of a layer, such as a searched one, keeps its own durations
+    rows : dense batch; the program's by default, or what the memory has room for
     interference : P(R) table, ``artifact`` (measured with the calibration's kernels) or ``paper``
     sharing : one of ``SHARINGS``
 
@@ -143,12 +158,13 @@ def time_tokens(
     decoder, node = load_model(model), load_node(device)
     # refuses lengths before they are divided by
     TokenBatch(prompt=prompt, decode=decode, rows=1)
-    batch = TokenBatch(prompt=prompt, decode=decode, rows=dense_batch_rows(decoder, node, prompt, decode))
+    dense = dense_batch_rows(decoder, node, prompt, decode, program)
+    batch = TokenBatch(prompt=prompt, decode=decode, rows=dense if rows is None else rows)
     case = _Case(
         times=token_times(decoder, node, batch), preset=program or PROGRAMS.get(model),
         interference=interference, sharing=sharing,
     )  # fmt: skip
-    rows: list[TokenRow] = []
+    table: list[TokenRow] = []
     timelines: dict[str, Timeline] = {}
     for execution in executions or case.available():
         timeline = None if execution == "sequential" else case.run(execution)
@@ -156,8 +172,8 @@ def time_tokens(
             iteration_us = decoder.n_layers * sum(map(case.times.whole_batch_us, (*OPERATIONS, "Elementwise")))
         else:
             iteration_us, timelines[execution] = timeline.makespan_us, timeline
-        rows += case.rows(execution, iteration_us, "calibrated" if timeline is None else timeline.source)
-    return TokenTiming(rows=tuple(rows), timelines=MappingProxyType(timelines))
+        table += case.rows(execution, iteration_us, "calibrated" if timeline is None else timeline.source)
+    return TokenTiming(rows=tuple(table), timelines=MappingProxyType(timelines))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,20 +193,26 @@ class _Case:
         """Sentence saying why an execution cannot be timed, None if it can."""
         if execution == "sequential":
             return None
-        model, node = self.times.model.name, self.times.node
         if self.preset is None:
+            model = self.times.model.name
             return f"model must be one of {', '.join(PROGRAMS)} for {execution}, not {model!r}; name a program"
         if execution == "overlapped_offload" and self.preset != "llama2_70b_2048":
             return f"program must be llama2_70b_2048 for overlapped_offload, not {self.preset!r}"
-        loaded = load_program(self.preset)
+        return self._reason_against_program(find_program(self.preset).program)
+
+    def _reason_against_program(self, loaded: Program) -> str | None:
+        """Sentence saying why the program does not belong to this model, node and batch."""
+        node = self.times.node
+        if not {"gemm", "gemv"} <= set(loaded.units):
+            return f"program must be one of a decoder layer, with units gemm and gemv, not {self.preset!r}"
         if ("network" in loaded.units) != (node.n_gpus > 1):
             wanted = "several GPUs, such as 8xa100_80gb" if "network" in loaded.units else "a single GPU"
             return f"device must be {wanted} for program {self.preset}, not {node.name!r}"
         rows = loaded.n_chunks * loaded.chunk_rows
         if rows != self.times.batch.rows:
             return (
-                f"rows of the dense batch must be {rows} for program {self.preset}, not {self.times.batch.rows}, "
-                f"all {node.name} has memory for; take shorter lengths or more memory"
+                f"rows of the dense batch must be {rows} for program {self.preset}, not {self.times.batch.rows}; take "
+                f"shorter lengths or more memory if that is all {node.name} has room for"
             )
         return None
 
@@ -200,8 +222,10 @@ class _Case:
         if refused is not None:
             raise InputError(refused)
         preset = "llama2_70b_2048_offload" if execution == "overlapped_offload" else self.preset
-        body = fit_to_batch(load_program(preset), self.times.batch)
-        body = replace(body, count=self.times.model.n_layers)
+        loaded = replace(find_program(preset).program, count=self.times.model.n_layers)
+        if not has_known_operations(loaded):
+            return self._run_timed(loaded, execution)
+        body = fit_to_batch(loaded, self.times.batch)
         solo = tuple(max(1, round(us * CLOCK_HZ / 1e6)) for us in solo_durations_us(body, self.times))
         if execution == "nano_only":
             run = simulate(one_stream(body), _SCHEDULER, durations_clk=solo)
@@ -214,6 +238,15 @@ class _Case:
             rates = shared_rates(body, self.interference)
             run = simulate(self._with_solo(body), _SCHEDULER, durations_clk=solo, rates=rates)
         return Timeline.of(run, CLOCK_HZ)
+
+    def _run_timed(self, body: Program, execution: str) -> Timeline:
+        """A program with times of its own: slowed by P(R) if it has shares to say how much."""
+        rates = None
+        if execution == "nano_only":
+            body = one_stream(body)
+        elif any(pool.name == POOL for pool in body.pools):
+            rates = shared_rates(body, self.interference)
+        return Timeline.of(simulate(body, SchedulerConfig.for_program(body), rates=rates, clock_hz=CLOCK_HZ), CLOCK_HZ)
 
     def _with_solo(self, body: Program) -> Program:
         durations = solo_durations_us(body, self.times)
@@ -231,7 +264,13 @@ class _Case:
         return rows
 
     def _published(self, execution: str) -> float | None:
+        """What was published for the model's own program; no other batch or program has a published throughput."""
         batch, calibration = self.times.batch, load_calibration("published_tokens")
+        own = PROGRAMS.get(self.times.model.name)
+        if self.preset is not None and own is not None:
+            mine, usual = find_program(self.preset).program, find_program(own).program
+            if batch.rows != usual.n_chunks * usual.chunk_rows or not has_known_operations(mine):
+                return None
         key = f"{self.times.model.name}.{self.times.node.name}.{batch.prompt}-{batch.decode}.{execution}"
         return calibration.get(key)
 

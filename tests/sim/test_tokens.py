@@ -241,8 +241,8 @@ def test_executions_that_do_not_apply_are_left_out():
         (
             {"model": "deepseek_67b", "executions": ["overlapped"]},
             (
-                "rows of the dense batch must be 2048 for program llama2_70b_2048, not 1792, all 8xa100_80gb has "
-                "memory for; take shorter lengths or more memory"
+                "rows of the dense batch must be 2048 for program llama2_70b_2048, not 1792; take shorter lengths "
+                "or more memory if that is all 8xa100_80gb has room for"
             ),
         ),
         (
@@ -276,3 +276,45 @@ def test_peak_share_does_not_add_a_return_to_a_grant_at_the_same_instant(ablatio
         replace(first, start_us=1.5, end_us=2.0, shares={}),
     )
     assert replace(timeline, entries=entries).peak_share(POOL) == 7
+
+
+def test_a_program_with_times_of_its_own_keeps_them():
+    """The published search result is interference-free and has no shares: P(R) has nothing to act on."""
+    program = load_program("llama2_70b_2048_search")
+    timing = time_tokens(program="llama2_70b_2048_search", executions=["nano_only", "overlapped"])
+    alone, beside = timing.timelines["nano_only"], timing.timelines["overlapped"]
+    steady = {entry.nano_operation: entry.duration_us for entry in beside.layer(40)}
+    assert steady == pytest.approx({nano.name: nano.duration_us for nano in program.nano_operations})
+    assert alone.period_us == pytest.approx(sum(nano.duration_us for nano in program.nano_operations), rel=1e-3)
+    assert beside.period_us < alone.period_us
+    assert all(row.deviation is None and row.source == "cycle_model" for row in timing.rows)
+
+
+def test_a_smaller_program_has_no_published_throughput():
+    rows = time_tokens(program="llama2_70b_1024", executions=["sequential", "overlapped"]).rows
+    assert [row.dense_batch for row in rows] == [1024, 1024]
+    assert all(row.deviation is None for row in rows)
+
+
+def test_the_dense_batch_can_be_chosen():
+    """2048 decoding requests at context 1024 on one H200; 3127 us a layer were measured."""
+    row = time_tokens(
+        model="llama3_8b", device="h200", prompt=1, decode=2046, rows=2048, executions=["sequential"]
+    ).rows[0]
+    assert row.dense_batch == 2048 and not row.extrapolated
+    assert row.layer_ms == pytest.approx(3.127, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        ({"program": "nerf_frame_ngpc8"}, "program must be one of a decoder layer, with units gemm and gemv, not"),
+        ({"rows": 1024}, "rows of the dense batch must be 2048 for program llama2_70b_2048, not 1024; take "),
+        ({"rows": 0}, "rows of the dense batch must be an integer from 1 to 1048576, not 0"),
+        ({"program": "/no/such.json"}, "program file must be a readable file, not "),
+    ],
+)
+def test_programs_and_batches_that_do_not_fit(options, start):
+    with pytest.raises(InputError) as error:
+        time_tokens(executions=["overlapped"], **options)
+    assert str(error.value).startswith(start)
