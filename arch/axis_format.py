@@ -10,6 +10,8 @@ points       coordinate d, unsigned 1.23                 32-bit word d, upper bi
 points       side input i                                behind the coordinates, one value each
 results      output j                                    value j
 load         data; address; target                       bytes 0 to 7; 8 to 11; 12
+issue        iteration; descriptor index                 bytes 0 and 1; 2
+complete     descriptor index                            byte 0
 ===========  ==========================================  =================================================
 
 A value is one byte (``int8``) or two (``int16``). TLAST is the ``last`` of a point or result; load words ignore it.
@@ -20,12 +22,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from arch.descriptor import COUNT_BITS, index_bits
 from arch.errors import InputError
 from arch.load import ADDRESS_BITS, DATA_BITS, TARGET_BITS
 from arch.nfp import NfpConfig
 from arch.number_format import COORDINATE
+from arch.scheduler import SchedulerConfig
 
-__all__ = ["AxisField", "AxisFormat", "load_format", "points_format", "results_format"]
+__all__ = [
+    "AxisField",
+    "AxisFormat",
+    "complete_format",
+    "issue_format",
+    "load_format",
+    "points_format",
+    "results_format",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,3 +159,18 @@ def load_format() -> AxisFormat:
             AxisField(name="target", bits=TARGET_BITS, first_byte=12, stride=1),
         )
     )
+
+
+def issue_format(config: SchedulerConfig) -> AxisFormat:
+    """Words that tell an outside unit what to execute."""
+    return AxisFormat(
+        fields=(
+            AxisField(name="iteration", bits=COUNT_BITS, first_byte=0, stride=2),
+            AxisField(name="index", bits=index_bits(config.n_descriptors), first_byte=2, stride=1),
+        )
+    )
+
+
+def complete_format(config: SchedulerConfig) -> AxisFormat:
+    """Words by which an outside unit says what is complete."""
+    return AxisFormat(fields=(AxisField(name="index", bits=index_bits(config.n_descriptors), first_byte=0, stride=1),))

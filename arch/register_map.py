@@ -150,6 +150,15 @@ def elaborate_registers(config: ClusterConfig) -> AddrmapNode:
         "MAX_OUTPUTS": config.nfp.max_outputs,
         "CONFIG_HASH": config_hash(config),
     }
+    if config.scheduler is not None:
+        parameters |= {
+            "N_DESCRIPTORS": config.scheduler.n_descriptors,
+            "N_UNITS": config.scheduler.n_units,
+            "N_POOLS": config.scheduler.n_pools,
+            "N_CHUNKS": config.scheduler.n_chunks,
+            "CHECK_LOAD": int(config.scheduler.check_load),
+            "SCHEDULER_UNIT": config.scheduler_unit,
+        }
     return compiler.elaborate(parameters=parameters).top
 
 

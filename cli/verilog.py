@@ -1,6 +1,6 @@
 """``ngpc verilog``: the Verilog of a processor and a scheduler unit, ready for any simulator or synthesis tool.
 
-With ``--nfps`` also that of a cluster behind AXI buses, with the documents of its registers.
+With ``--nfps`` also that of a cluster and the scheduler unit behind AXI buses, with the documents of its registers.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,8 @@ def verilog(
 ) -> None:
     """Write the Verilog of a processor and a scheduler unit, and a file list.
 
-    With --nfps also nfp_top.v, a cluster with AXI4-Lite registers and AXI4-Stream data, and its registers as C header,
-    IP-XACT and HTML pages.
+    With --nfps also nfp_top.v, a cluster and the scheduler unit with AXI4-Lite registers and AXI4-Stream data, and the
+    registers as C header, IP-XACT and HTML pages.
 
     The same configuration gives the same bytes.
     """
@@ -51,7 +51,8 @@ def write_verilog(
 ) -> list[Path]:
     """Write ``nfp.v``, ``scheduler.v`` and ``filelist.f`` into ``out``; returns the Verilog files.
 
-    With ``nfps`` also ``nfp_top.v``, a cluster of so many behind its buses, and ``registers/``, its documents.
+    With ``nfps`` also ``nfp_top.v``, a cluster of so many and the scheduler unit behind their buses, and
+    ``registers/``, the documents.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def write_verilog(
     nfp_config = preset("processor", NFPS, processor)
     scheduler_config = preset("scheduler", SCHEDULERS, scheduler)
 
-    cluster_config = ClusterConfig(nfp=nfp_config, n_nfps=nfps) if nfps else None
+    cluster_config = ClusterConfig(nfp=nfp_config, n_nfps=nfps, scheduler=scheduler_config) if nfps else None
 
     from report.register_documents import write_register_documents
     from rtl.nfp.nfp import Nfp

@@ -7,13 +7,16 @@ import numpy as np
 from arch.axis_format import load_format, points_format, results_format
 from arch.checkpoint import QuantizedField
 from arch.errors import InputError
+from arch.load import LoadImage
 from arch.nfp import NFP_COUNTERS, ClusterConfig
 from arch.nfp_image import n_results, nfp_image
 from arch.number_format import COORDINATE
+from arch.program import Program
+from arch.program_image import program_image
 from arch.register_map import register_map
 from host.transport import Transport
 
-__all__ = ["Driver", "DriverRun"]
+__all__ = ["Driver", "DriverRun", "ProgramStatus"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,28 @@ class DriverRun:
 
     outputs: np.ndarray
     errors: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramStatus:
+    """What the scheduler unit does.
+
+    Parameters
+    ----------
+    busy : a program runs, or is checked
+    refused, fault, fault_index : the last program was refused; why (``arch.load_check``), and at which descriptor
+    protocol_error : a completion came that nothing in flight explains
+    run_index : descriptor of the cluster's nano-operation in work, or None
+    clocks : since the start; holds after the end
+    """
+
+    busy: bool
+    refused: bool
+    fault: int
+    fault_index: int
+    protocol_error: bool
+    run_index: int | None
+    clocks: int
 
 
 class Driver:
@@ -58,10 +83,39 @@ class Driver:
 
     def load(self, field: QuantizedField) -> None:
         """Put a field into all processors; raises InputError if it does not fit."""
-        image = nfp_image(field, self.config.nfp)
-        words = {"data": image.data, "address": image.address, "target": image.target}
-        self._transport.send_load(load_format().pack(words))
+        self._send(nfp_image(field, self.config.nfp))
         self._field = field
+
+    def load_program(self, program: Program) -> None:
+        """Put a program into the scheduler unit; raises InputError if there is none, or the program does not fit it."""
+        if self.config.scheduler is None:
+            raise InputError("the hardware must have a scheduler unit for a program, not none")
+        self._send(program_image(program, self.config.scheduler))
+
+    def set_scheduled(self, scheduled: bool) -> None:
+        """Whether runs of points wait for nano-operations; for a cluster that is not busy."""
+        self._write("program_control", scheduled=int(scheduled))
+
+    def start_program(self) -> None:
+        """Start the loaded program, with runs of points waiting for its nano-operations."""
+        self._write("program_control", scheduled=1, start=1)
+
+    @property
+    def program(self) -> ProgramStatus:
+        """What the scheduler unit does now."""
+        self._write("control", snapshot=1)
+        register = self._registers.register("program_status")
+        word = self._read("program_status")
+        value = {field.name: field.of(word) for field in register.fields}
+        return ProgramStatus(
+            busy=bool(value["busy"]),
+            refused=bool(value["refused"]),
+            fault=value["fault"],
+            fault_index=value["fault_index"],
+            protocol_error=bool(value["protocol_error"]),
+            run_index=value["run_index"] if value["run_active"] else None,
+            clocks=self._read("program_clocks_high") << 32 | self._read("program_clocks"),
+        )
 
     def run(self, coordinates_raw: np.ndarray, side: np.ndarray | None = None) -> DriverRun:
         """Send points, the last one marked so, and take every result.
@@ -133,6 +187,10 @@ class Driver:
         word = self._read("irq_status")
         self._transport.write(register.address, word)
         return [field.name for field in register.fields if field.of(word)]
+
+    def _send(self, image: LoadImage) -> None:
+        words = {"data": image.data, "address": image.address, "target": image.target}
+        self._transport.send_load(load_format().pack(words))
 
     def _read(self, name: str) -> int:
         return self._transport.read(self._registers.register(name).address)

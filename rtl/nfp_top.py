@@ -1,15 +1,17 @@
 """The cluster behind field-standard buses: what an FPGA or ASIC design instantiates."""
 
 from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data
 from amaranth.lib.wiring import Component, Out
 
-from arch.axis_format import load_format, points_format, results_format
+from arch.axis_format import complete_format, issue_format, load_format, points_format, results_format
 from arch.nfp import NFP_COUNTERS, ClusterConfig
 from arch.register_map import register_map
 from rtl.bus.axi import AxiLiteSignature, AxisSignature
 from rtl.bus.axi_lite_registers import AxiLiteRegisters
 from rtl.bus.axis_adapter import FromAxis, ToAxis
 from rtl.cluster.nfp_cluster import NfpCluster
+from rtl.cluster.scheduled_cluster import ScheduledCluster
 from rtl.streams import connect_stream
 
 __all__ = ["NfpTop"]
@@ -26,7 +28,7 @@ class NfpTop(Component):
 
     Parameters
     ----------
-    config : the cluster
+    config : the cluster, with or without a scheduler unit
 
     Members
     -------
@@ -34,6 +36,8 @@ class NfpTop(Component):
     s_axis_load_* : AXI4-Stream, load words (``arch.axis_format.load_format``)
     s_axis_points_* : AXI4-Stream, points (``points_format``); TLAST ends a run
     m_axis_results_* : AXI4-Stream, results (``results_format``); TLAST ends a run, TUSER marks an error
+    m_axis_issue<u>_*, s_axis_complete<u>_* : AXI4-Stream, only with a scheduler, for every unit u of it but the
+        cluster: what it shall execute (``issue_format``), and what is complete (``complete_format``)
     irq : Out(1), level, high while an enabled bit of ``irq_status`` is set
     """
 
@@ -45,6 +49,12 @@ class NfpTop(Component):
             "s_axis_points": AxisSignature(points_format(config.nfp).data_bytes).flip(),
             "m_axis_results": AxisSignature(results_format(config.nfp).data_bytes, user_bits=1),
         }
+        scheduler = config.scheduler
+        units = range(scheduler.n_units) if scheduler else ()
+        self._outside = [unit for unit in units if unit != config.scheduler_unit]
+        for unit in self._outside:
+            buses[f"m_axis_issue{unit}"] = AxisSignature(issue_format(scheduler).data_bytes)
+            buses[f"s_axis_complete{unit}"] = AxisSignature(complete_format(scheduler).data_bytes).flip()
         self._buses = buses
         ports = {
             f"{bus}_{name}": member for bus, signature in buses.items() for name, member in signature.members.items()
@@ -55,7 +65,7 @@ class NfpTop(Component):
         m = Module()
         config = self.config
         m.submodules.registers = registers = AxiLiteRegisters(register_map(config))
-        m.submodules.cluster = cluster = NfpCluster(config)
+        m.submodules.cluster = cluster = (ScheduledCluster if config.scheduler else NfpCluster)(config)
         m.submodules.load = load = FromAxis(cluster.load.payload.shape(), load_format())
         m.submodules.points = points = FromAxis(cluster.points.payload.shape(), points_format(config.nfp))
         m.submodules.results = results = ToAxis(cluster.results.payload.shape(), results_format(config.nfp))
@@ -72,9 +82,12 @@ class NfpTop(Component):
         m.d.comb += [
             registers.status_busy.eq(cluster.busy | load.o.valid | points.o.valid | results.axis.tvalid),
             registers.irq_status_run_done_set.eq(results.axis.tvalid & results.axis.tready & results.axis.tlast),
-            registers.irq_status_keep_error_set.eq(load.keep_error | points.keep_error),
         ]
         self._report(m, registers, cluster)
+        sources = [load, points]
+        if config.scheduler:
+            sources += self._schedule(m, registers, cluster)
+        m.d.comb += registers.irq_status_keep_error_set.eq(Cat(source.keep_error for source in sources).any())
         return m
 
     def _join(self, m: Module, bus: str, inner: object) -> None:
@@ -82,7 +95,7 @@ class NfpTop(Component):
             outer, signal = getattr(self, f"{bus}_{name}"), getattr(inner, name)
             m.d.comb += outer.eq(signal) if member.flow is Out else signal.eq(outer)
 
-    def _report(self, m: Module, registers: AxiLiteRegisters, cluster: NfpCluster) -> None:
+    def _report(self, m: Module, registers: AxiLiteRegisters, cluster: NfpCluster | ScheduledCluster) -> None:
         """Watchdog, failures, the interrupt and the counters' copies."""
         failed_before = Signal.like(cluster.failed)
         m.d.sync += failed_before.eq(cluster.failed)
@@ -91,7 +104,7 @@ class NfpTop(Component):
             registers.failed_mask.eq(cluster.failed[:_FAILED_BITS]),
             registers.irq_status_nfp_failed_set.eq((cluster.failed & ~failed_before).any()),
         ]
-        events = ("run_done", "keep_error", "nfp_failed")
+        events = [field.name for field in register_map(self.config).register("irq_status").fields]
         pending = Cat(
             getattr(registers, f"irq_status_{event}") & getattr(registers, f"irq_enable_{event}") for event in events
         )
@@ -101,3 +114,41 @@ class NfpTop(Component):
             with m.If(registers.control_snapshot):
                 m.d.sync += copy.eq(cluster.counters[name])
             m.d.comb += getattr(registers, f"{name}_count").eq(copy)
+
+    def _schedule(self, m: Module, registers: AxiLiteRegisters, cluster: ScheduledCluster) -> list[FromAxis]:
+        """The scheduler unit's registers, and the streams of the units outside; returns those that come in."""
+        clocks = Signal.like(cluster.cycle)
+        with m.If(registers.control_snapshot):
+            m.d.sync += clocks.eq(cluster.cycle)
+        m.d.comb += [
+            cluster.start.eq(registers.program_control_start),
+            cluster.scheduled.eq(registers.program_control_scheduled),
+            registers.program_status_run_index.eq(cluster.run_index),
+            registers.program_status_run_active.eq(cluster.run_active),
+            registers.program_status_busy.eq(cluster.program_busy),
+            registers.program_status_protocol_error.eq(cluster.protocol_error),
+            registers.program_status_refused.eq(cluster.refused),
+            registers.program_status_fault.eq(cluster.fault),
+            registers.program_status_fault_index.eq(cluster.fault_index),
+            registers.program_clocks_low.eq(clocks[:32]),
+            registers.program_clocks_high_high.eq(clocks[32:]),
+            registers.irq_status_program_done_set.eq(cluster.done),
+            registers.irq_status_run_error_set.eq(cluster.run_error),
+        ]
+        completions = []
+        for issue, complete, unit in zip(cluster.issue, cluster.complete, self._outside, strict=True):
+            out = ToAxis(issue.payload.shape(), issue_format(self.config.scheduler))
+            back = FromAxis(
+                data.StructLayout({"index": complete.index.shape()}), complete_format(self.config.scheduler)
+            )
+            m.submodules[f"issue{unit}"], m.submodules[f"complete{unit}"] = out, back
+            connect_stream(m, issue, out.i)
+            self._join(m, f"m_axis_issue{unit}", out.axis)
+            self._join(m, f"s_axis_complete{unit}", back.axis)
+            m.d.comb += [
+                back.o.ready.eq(1),
+                complete.valid.eq(back.o.valid),
+                complete.index.eq(back.o.payload.index),
+            ]
+            completions.append(back)
+        return completions

@@ -10,8 +10,6 @@ from rtl.bus.skid_buffer import SkidBuffer
 
 __all__ = ["FromAxis", "ToAxis"]
 
-_TO_PAYLOAD = {"last": "tlast", "error": "tuser"}
-
 
 def _check_widths(layout: data.StructLayout, words: AxisFormat) -> None:
     for field in words.fields:
@@ -92,11 +90,13 @@ class FromAxis(Component):
 class ToAxis(Component):
     """Give payloads as AXI4-Stream words. TKEEP is all ones; what lies in no field is 0.
 
+    A payload without ``last`` is a packet of one word: TLAST is 1.
+
     *Timing*: latency 1 clock, one word a clock; TVALID and all that goes with it are registers.
 
     Parameters
     ----------
-    layout : the payload; its fields are those of ``words``, ``last``, and ``error`` if it has one: TUSER
+    layout : the payload; its fields are those of ``words``, ``last`` and ``error`` (TUSER) if it has them
     words : where they lie
 
     Members
@@ -134,7 +134,7 @@ class ToAxis(Component):
         m.d.comb += [axis.tvalid.eq(o.valid), o.ready.eq(axis.tready), axis.tkeep.eq(-1)]
         for element, low in _elements(o.payload, self.words):
             m.d.comb += axis.tdata[low : low + len(element)].eq(Cat(element))
-        for name, signal in _TO_PAYLOAD.items():
-            if name in self.layout.members:
-                m.d.comb += getattr(axis, signal).eq(o.payload[name])
+        m.d.comb += axis.tlast.eq(o.payload.last if "last" in self.layout.members else 1)
+        if "error" in self.layout.members:
+            m.d.comb += axis.tuser.eq(o.payload.error)
         return m

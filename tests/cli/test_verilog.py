@@ -44,7 +44,7 @@ def test_a_cluster_comes_with_standard_ports_and_register_documents(
     assert [file["top"] for file in json.loads(out)["files"]] == ["nfp", "scheduler", "nfp_top"]
     assert (tmp_path / "filelist.f").read_text() == "nfp.v\nscheduler.v\nnfp_top.v\n"
     ports = (tmp_path / "nfp_top.v").read_text()
-    for stream in ("s_axis_load", "s_axis_points", "m_axis_results"):
+    for stream in ("s_axis_load", "s_axis_points", "m_axis_results", "m_axis_issue0", "s_axis_complete3"):
         for part in ("tdata", "tkeep", "tlast", "tvalid", "tready"):
             assert f" {stream}_{part};" in ports
     for part in ("awaddr", "awvalid", "awready", "wdata", "wstrb", "wvalid", "wready", "bresp", "bvalid", "bready",

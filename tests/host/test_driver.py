@@ -1,5 +1,7 @@
 """The driver over a stand-in for the hardware: identification, packing, counters, refusals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,9 +14,12 @@ from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.nfp import NFP_COUNTERS, ClusterConfig, NfpConfig
 from arch.nfp_image import nfp_image
+from arch.program_image import program_image
 from arch.random_field import random_field
 from arch.register_map import register_map
-from host.driver import Driver
+from arch.scheduler import SchedulerConfig
+from arch.workload import load_program
+from host.driver import Driver, ProgramStatus
 
 CONFIG = ClusterConfig(
     nfp=NfpConfig(
@@ -97,6 +102,33 @@ def test_registers_are_read_and_written_by_name() -> None:
         (_address("watchdog"), 12345),
         (_address("irq_enable"), 0b101),
     ]
+
+
+def test_a_program_is_loaded_started_and_followed() -> None:
+    config = replace(CONFIG, scheduler=SchedulerConfig(n_descriptors=16))
+    hardware, program = FakeHardware(config), load_program("nerf_frame_ngpc8")
+    driver = Driver(hardware, config)
+    driver.load_program(program)
+    image, words = program_image(program, config.scheduler), load_format().unpack(hardware.loaded)
+    assert all(np.array_equal(words[name], getattr(image, name)) for name in ("target", "address", "data"))
+    driver.start_program()
+    driver.set_scheduled(False)
+    assert hardware.written == [(_address("program_control"), 0b11), (_address("program_control"), 0)]
+    hardware.words |= {
+        _address("program_status"): 5 | 1 << 8 | 1 << 9 | 1 << 11 | 9 << 12 | 3 << 16,
+        _address("program_clocks"): 7,
+        _address("program_clocks_high"): 2,
+    }
+    assert driver.program == ProgramStatus(
+        busy=True, refused=True, fault=9, fault_index=3, protocol_error=False, run_index=5, clocks=(2 << 32) + 7
+    )
+    hardware.words[_address("program_status")] = 5 | 1 << 10
+    assert driver.program.run_index is None and driver.program.protocol_error and not driver.program.busy
+
+
+def test_a_program_without_a_scheduler_unit_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^the hardware must have a scheduler unit for a program, not none$"):
+        Driver(FakeHardware(), CONFIG).load_program(load_program("nerf_frame_ngpc8"))
 
 
 def test_other_hardware_is_refused() -> None:

@@ -9,6 +9,7 @@ import os
 import pickle
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cocotb
 import numpy as np
@@ -24,9 +25,12 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
-from arch.axis_format import points_format
+from arch.axis_format import issue_format, load_format, points_format
 from arch.checkpoint import load_field
+from arch.load_check import LoadFault
+from arch.program_image import program_image, word_parts
 from arch.register_map import register_map
+from arch.workload import load_program
 from host.driver import Driver
 
 CASES = os.environ["NGPC_CASES"].split(os.pathsep)
@@ -110,7 +114,7 @@ def _case(path: str) -> dict[str, np.ndarray]:
 
 
 @bridge
-def _render(buses: SimulatedBuses, watchdog: int = 0) -> None:
+def render(buses: SimulatedBuses, watchdog: int = 0) -> None:
     """Every case through the driver: values, counters, interrupt."""
     driver = Driver(buses, CONFIG)
     driver.set_watchdog(watchdog)
@@ -140,7 +144,7 @@ def _render(buses: SimulatedBuses, watchdog: int = 0) -> None:
 async def fields_run_through_the_driver(dut, pauses):
     buses = SimulatedBuses(dut, *pauses)
     await buses.start()
-    await _render(buses)
+    await render(buses)
 
 
 @cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
@@ -160,9 +164,86 @@ async def sixteen_workers_read_registers_while_points_run(dut):
         return reads
 
     workers = [cocotb.start_soon(worker(number)) for number in range(16)]
-    await _render(buses)
+    await render(buses)
     stop = True
     assert min([await worker for worker in workers]) > 10
+
+
+class OutsideUnit:
+    """A unit of the scheduler outside the cluster: completes what it is told to do after some clocks."""
+
+    def __init__(self, dut, unit: int) -> None:
+        self.dut, self.rng = dut, random.Random(f"{SEED} unit {unit}")
+        self.issues = AxiStreamSink(AxiStreamBus.from_prefix(dut, f"m_axis_issue{unit}"), dut.clk, dut.rst)
+        self.completions = AxiStreamSource(AxiStreamBus.from_prefix(dut, f"s_axis_complete{unit}"), dut.clk, dut.rst)
+        self.done: list[tuple[int, int]] = []
+
+    async def run(self) -> None:
+        while True:
+            frame = await self.issues.recv(compact=False)
+            word = issue_format(CONFIG.scheduler).unpack(np.frombuffer(bytes(frame.tdata), np.uint8)[None])
+            await ClockCycles(self.dut.clk, self.rng.randrange(1, 200))
+            self.done.append((int(word["index"][0]), int(word["iteration"][0])))
+            await self.complete(self.done[-1][0])
+
+    async def complete(self, index: int) -> None:
+        await self.completions.send(AxiStreamFrame(bytes([index])))
+
+
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
+async def a_frame_program_runs_beside_an_outside_unit(dut):
+    """March and Composite outside, EncodeMlp inside, a run of points each; then a wrong completion, a wrong program."""
+    buses = SimulatedBuses(dut)
+    await buses.start()
+    outside = OutsideUnit(dut, 0)
+    cocotb.start_soon(outside.run())
+    program = replace(load_program("nerf_frame_ngpc8"), count=2)
+    inside = [nano for nano in program.nano_operations if nano.unit == "nfp"]
+
+    @bridge
+    def play() -> None:
+        driver, case = Driver(buses, CONFIG), _case(CASES[1])
+        driver.load(load_field(str(case["checkpoint"])))
+        driver.load_program(program)
+        driver.enable_interrupts("program_done")
+        driver.start_program()
+        for number in range(len(inside) * program.count):
+            points = slice(number, number + 1 + 9 * number)
+            run = driver.run(case["coordinates"][points])
+            assert np.array_equal(run.outputs, case["golden"][points])
+        while driver.program.busy:
+            pass
+        assert driver.program.clocks > 0 and not driver.program.refused and not driver.program.protocol_error
+        assert int(buses.dut.irq.value) == 1
+        assert set(driver.take_interrupts()) == {"run_done", "program_done"}
+
+    await play()
+    names = [nano.name for nano in program.nano_operations]
+    wanted = {(index, number) for index in range(len(names)) for number in range(program.count)}
+    assert sorted(outside.done) == sorted(key for key in wanted if program.nano_operations[key[0]].unit != "nfp")
+    # a Composite follows its March, in every iteration
+    for number in range(program.count):
+        order = [names[index] for index, iteration in outside.done if iteration == number]
+        for part in range(1, 5):
+            assert order.index(f"March{part}") < order.index(f"Composite{part}")
+    await outside.complete(3)
+    await ClockCycles(dut.clk, 10)
+
+    @bridge
+    def follow() -> None:
+        driver = Driver(buses, CONFIG)
+        assert driver.program.protocol_error
+        image = program_image(program, CONFIG.scheduler)
+        image.data[-word_parts(CONFIG.scheduler) :] = 0  # the control word: no iterations
+        words = {"data": image.data, "address": image.address, "target": image.target}
+        buses.send_load(load_format().pack(words))
+        driver.start_program()
+        while driver.program.busy:
+            pass
+        assert (driver.program.refused, driver.program.fault) == (True, LoadFault.COUNT)
+
+    await follow()
+    assert len(outside.done) == len(wanted) - len(inside) * program.count
 
 
 @cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
@@ -191,7 +272,7 @@ async def a_reset_in_traffic_leaves_a_working_device(dut):
         await ClockCycles(dut.clk, rng.randrange(5, 80))
         await buses.reset()
         buses.results.clear()
-    await _render(buses)
+    await render(buses)
 
 
 @cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
@@ -217,4 +298,4 @@ async def failed_processors_answer_errors_and_a_reset_revives_them(dut):
 
     await fail()
     await buses.reset()
-    await _render(buses, watchdog=5000)
+    await render(buses, watchdog=5000)

@@ -17,6 +17,7 @@ from arch.mlp_engine import MlpEngineConfig
 from arch.nfp import ClusterConfig, NfpConfig
 from arch.number_format import COORDINATE, integer_profile
 from arch.random_field import random_field
+from arch.scheduler import SchedulerConfig
 from reference.field import field_integer
 from reference.spherical_harmonics import harmonics_integer
 from rtl.nfp_top import NfpTop
@@ -31,6 +32,7 @@ CONFIG = ClusterConfig(
         ),
     ),
     n_nfps=2,
+    scheduler=SchedulerConfig(n_descriptors=16, n_operations=4, n_units=2, n_chunks=16, check_load=True),
 )
 GRID_3D = GridConfig(n_pos_dims=3, n_levels=2, log2_hashmap_size=8, base_resolution=5, per_level_scale=1.7)
 GRID_2D = GridConfig(n_pos_dims=2, n_levels=2, log2_hashmap_size=9, base_resolution=9, per_level_scale=1.5)
@@ -71,12 +73,15 @@ def _case(app: str, folder: Path, seed: int, points: int) -> Path:
     return path
 
 
+def _environment(config: ClusterConfig, paths: list[Path]) -> dict[str, str]:
+    return {
+        "NGPC_CASES": os.pathsep.join(map(str, paths)),
+        "NGPC_CONFIG": base64.b64encode(pickle.dumps(config)).decode(),
+    }
+
+
 @pytest.mark.cocotb
 def test_nfp_top(cocotb_run, seed: int, tmp_path: Path) -> None:
     # full nano-batches on both processors and a part of one
     paths = [_case(app, tmp_path, seed, 5 * 24 + 7) for app in FIELDS_OF_BENCH]
-    environment = {
-        "NGPC_CASES": os.pathsep.join(map(str, paths)),
-        "NGPC_CONFIG": base64.b64encode(pickle.dumps(CONFIG)).decode(),
-    }
-    cocotb_run(NfpTop(CONFIG), "nfp_top", BENCH, environment=environment)
+    cocotb_run(NfpTop(CONFIG), "nfp_top", BENCH, environment=_environment(CONFIG, paths))
