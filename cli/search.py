@@ -10,6 +10,7 @@ import typer
 from arch.errors import InputError
 from cli.output import JsonOption, note, print_json, print_table, progress
 from cli.timeline_files import SvgOption, TraceOption, write_timelines
+from sim.machine.interference import INTERFERENCE_TABLES
 
 if TYPE_CHECKING:
     from sim.search.layer_plan import LayerPlan
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from sim.search.solve import SearchProgress
 
 __all__ = ["search"]
+
+
+_TABLES = ", ".join(INTERFERENCE_TABLES)
 
 
 def search(
@@ -32,7 +36,7 @@ def search(
     nano_batches: Annotated[int, typer.Option(help="Most nano-batches, 1 to 4.")] = 2,
     parts: Annotated[int, typer.Option(help="Most parts of a nano-batch in KQV and attention, 1 to 4.")] = 2,
     times: Annotated[str, typer.Option(help="Solo times: artifact, calibrated, or auto.")] = "auto",
-    interference: Annotated[str, typer.Option(help="P(R) to choose shares under: none, paper, artifact.")] = "artifact",
+    interference: Annotated[str, typer.Option(help=f"P(R) to choose shares under: none or {_TABLES}.")] = "artifact",
     effort: Annotated[float, typer.Option(help="Deterministic time to search; about five seconds a unit.")] = 5.0,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     warm_start: Annotated[Path | None, typer.Option(help="What an earlier search --json printed.")] = None,

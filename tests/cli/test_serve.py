@@ -61,7 +61,10 @@ def test_the_same_seed_gives_the_same_run(capsys):
         (["--rate", "nan"], "ngpc: rate must be a number above 0, not nan"),
         (["--requests", "-1"], "ngpc: requests must be 0 or more, not -1"),
         (["--engine", "warp"], "ngpc: engine must be one of overlapped, nano_only, sequential, not 'warp'"),
-        (["--interference", "x"], "ngpc: interference table must be one of paper, artifact, not 'x'"),
+        (
+            ["--interference", "x"],
+            "ngpc: interference table must be one of paper, artifact, h200_green, h200_dynamic, not 'x'",
+        ),
         (["--device", "a100_80gb"], "ngpc: device must be several GPUs, such as 8xa100_80gb for the programs of"),
         (["--model", "llama3_405b"], "ngpc: model must be one of llama2_70b, "),
     ],

@@ -51,7 +51,10 @@ def test_an_extrapolated_row_says_so(capsys):
         (["--model", "gpt"], "ngpc: model preset must be one of deepseek_67b, llama2_70b, "),
         (["--device", "9xgpu"], "ngpc: device must be one of a100_40gb, "),
         (["--execution", "fast"], "ngpc: execution must be one of sequential, "),
-        (["--interference", "guess"], "ngpc: interference table must be one of paper, artifact, not 'guess'"),
+        (
+            ["--interference", "guess"],
+            "ngpc: interference table must be one of paper, artifact, h200_green, h200_dynamic, not 'guess'",
+        ),
         (["--program", "none"], "ngpc: program preset must be one of llama2_70b_1024, "),
     ],
 )

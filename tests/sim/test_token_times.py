@@ -123,5 +123,19 @@ def test_performance_rises_with_the_share(unit, table):
 
 
 def test_unknown_interference_table():
-    with pytest.raises(InputError, match=r"^interference table must be one of paper, artifact, not 'guess'$"):
+    with pytest.raises(
+        InputError, match=r"^interference table must be one of paper, artifact, h200_green, h200_dynamic, not 'guess'$"
+    ):
         performance("gemv", 0.4, "guess")
+
+
+def test_interference_measured_on_an_h200():
+    """52 SMs for attention: the GEMM keeps 0.38, so attention holds 0.62 of the machine and reaches 0.71."""
+    assert performance("gemv", 0.62, "h200_green") == pytest.approx(0.71)
+    assert performance("gemv", 0.54, "h200_dynamic") == pytest.approx(0.77)
+    assert performance("gemm", 0.38, "h200_green") == 0.38
+    with pytest.raises(InputError) as error:
+        performance("network", 0.2, "h200_green")
+    assert str(error.value) == (
+        "interference table must be paper or artifact for a program with a network, not 'h200_green'"
+    )

@@ -216,7 +216,10 @@ def test_splitting_and_ordering_never_break_a_program():
         ({"batch": 1000}, "batch must be a multiple of 128 from 128 to 8192, not 1000"),
         ({"decode_rows": 100}, "decode_rows must be a multiple of 128 from 0 to 2048, not 100"),
         ({"times": "best"}, "times must be one of auto, artifact, calibrated, not 'best'"),
-        ({"interference": "some"}, "interference must be one of none, paper, artifact, not 'some'"),
+        (
+            {"interference": "some"},
+            "interference must be one of none, paper, artifact, h200_green, h200_dynamic, not 'some'",
+        ),
         ({"n_batches": 9}, "n_batches must be an integer from 1 to 4, not 9"),
         ({"effort": 0}, "effort must be a number above 0, not 0"),
         ({"seed": -1}, "seed must be an integer from 0 to 2147483647, not -1"),
