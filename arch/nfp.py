@@ -2,21 +2,18 @@
 
 from dataclasses import dataclass
 
-from arch.encoding_engine import EncodingEngineConfig
+from arch.encoding_engine import COUNTER_BITS, EncodingEngineConfig
 from arch.errors import InputError, check_instance, check_integer, check_positive
 from arch.mlp_engine import MlpEngineConfig
 from arch.scheduler import SchedulerConfig
 
 __all__ = ["COUNTER_BITS", "NFP_COUNTERS", "QUEUE_CYCLES", "ClusterConfig", "NfpConfig"]
 
-COUNTER_BITS = 32
-"""Width of a processor's counters; they count on past their largest value, from 0."""
-
 QUEUE_CYCLES = 2
 """Clocks from the write of an entry into an empty queue of the cluster to its earliest read."""
 
 NFP_COUNTERS = ("points", "results", "busy", "encoding_limits", "mlp_limits", "source_waits", "sink_waits")
-"""Counters of a processor, in the order of its registers.
+"""Counters of a processor, ``COUNTER_BITS`` wide, in the order of its registers; they wrap.
 
 ``points``, ``results``
     Points taken and results given.
