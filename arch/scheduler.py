@@ -20,6 +20,7 @@ class SchedulerConfig:
     n_pools : shared resources, 1 to 4
     n_chunks : width of a scoreboard bitmap, 1 to 64
     share_bits : width of a credit counter, 1 to 8
+    trace : a stream of four clocks a nano-operation, and counters of what units waited for
     check_load : ``start`` checks the loaded program first and refuses an illegal one
     """
 
@@ -30,6 +31,7 @@ class SchedulerConfig:
     n_chunks: int = 16
     share_bits: int = 7
     check_load: bool = False
+    trace: bool = False
 
     def __post_init__(self) -> None:
         check_one_of("n_descriptors", self.n_descriptors, (8, 16, 32, 64))
@@ -39,6 +41,7 @@ class SchedulerConfig:
         check_integer("n_chunks of the scheduler", self.n_chunks, 1, MAX_CHUNKS)
         check_integer("share_bits", self.share_bits, 1, 8)
         check_one_of("check_load", self.check_load, (False, True))
+        check_one_of("trace", self.trace, (False, True))
 
     @classmethod
     def for_program(cls, program: Program) -> "SchedulerConfig":

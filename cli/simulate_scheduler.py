@@ -14,6 +14,14 @@ from cli.output import JsonOption, progress
 
 __all__ = ["MOST_CLOCKS", "scheduler"]
 
+_COUNTERS = {
+    "dependency": "waited_dependency",
+    "share": "waited_share",
+    "unit": "waited_unit",
+    "busy": "busy",
+}
+"""The unit's counters, and what they are called in the output."""
+
 MOST_CLOCKS = 500_000_000
 """A run takes minutes at most: the RTL counts every clock of every duration."""
 
@@ -29,20 +37,23 @@ def scheduler(
 ) -> None:
     """The scheduler unit on a published pipeline, its units taking the program's solo durations.
 
+    The unit is built with its trace: clocks of nano-operations, units and pools are what the RTL says, compared with
+    the model; the waits of a nano-operation are the model's.
+
     Clocks are counted from ``start``. ``wakeup_clk_max`` is over nano-operations that found their unit and shares free.
     """
     check_integer("layers", layers, 0, (1 << 16) - 1)
     check_positive("clock_mhz", clock_mhz)
 
     from sim.cosim.scheduler import run_program
-    from sim.engine.scheduler import durations_in_clocks
+    from sim.engine.scheduler import TURN_CLK, durations_in_clocks
     from sim.engine.scheduler import simulate as simulate_model
-    from sim.engine.scheduler_measures import last_event_clk, most_issues_in_a_clock
+    from sim.engine.scheduler_measures import credit_clk, last_event_clk, most_issues_in_a_clock, stall_clk
 
     loaded = find_program(program).program
     if layers:
         loaded = replace(loaded, count=layers)
-    config = SchedulerConfig.for_program(loaded)
+    config = replace(SchedulerConfig.for_program(loaded), trace=True)
     durations = durations_in_clocks(loaded, clock_mhz * 1e6)
     busiest = max(
         sum(clocks for nano, clocks in zip(loaded.nano_operations, durations, strict=True) if nano.unit == unit)
@@ -56,7 +67,10 @@ def scheduler(
     model = simulate_model(loaded, config, durations_clk=durations)
     with progress(f"simulating {loaded.count} layers") as update:
         run = run_program(loaded, config, durations, max_cycles=2 * model.makespan_clk + 1000, progress=update)
+    trace = run.trace
     differ = (run.issue_clk != model.issue_clk) | (run.complete_clk != model.complete_clk)
+    differ |= (trace.ready_clk != model.ready_clk) | (trace.started_clk != model.issue_clk)
+    counters_equal = trace.stalls == stall_clk(model) and trace.credits == credit_clk(model)
     row = {nano.name: index for index, nano in enumerate(loaded.nano_operations)}
     nanos = [
         {
@@ -65,6 +79,10 @@ def scheduler(
             "layer": entry["iteration"],
             "start": int(run.issue_clk[entry["iteration"], row[entry["name"]]]),
             "end": int(run.complete_clk[entry["iteration"], row[entry["name"]]]),
+            "ready": int(trace.ready_clk[entry["iteration"], row[entry["name"]]]),
+            "issued": int(trace.issued_clk[entry["iteration"], row[entry["name"]]]),
+            "started": int(trace.started_clk[entry["iteration"], row[entry["name"]]]),
+            "completed": int(trace.completed_clk[entry["iteration"], row[entry["name"]]]),
             "unit": entry["unit"],
             "waited_dependency": entry["dependency_wait_clk"],
             "waited_share": entry["share_wait_clk"],
@@ -74,6 +92,8 @@ def scheduler(
     ]
     event = last_event_clk(loaded, run.issue_clk, run.complete_clk)
     woken = (event >= 0) & (model.unit_wait_clk == 0) & (model.share_wait_clk == 0)
+    # what became ready with its turn was woken by nobody
+    woken[1:] &= model.ready_clk[1:] > model.issue_clk[:-1] + TURN_CLK
     finish(
         {
             "program": program,
@@ -83,10 +103,18 @@ def scheduler(
             "makespan_us": run.cycles / clock_mhz,
             "wakeup_clk_max": int((run.issue_clk - event)[woken].max(initial=0)),
             "issues_per_clk_max": most_issues_in_a_clock(run.issue_clk),
-            "timeline_equal": not differ.any() and run.cycles == model.cycles_model,
-            "mismatches": int(np.count_nonzero(differ)),
+            "timeline_equal": not differ.any() and run.cycles == model.cycles_model and counters_equal,
+            "mismatches": int(np.count_nonzero(differ)) + (not counters_equal),
             "cycles_rtl": run.cycles,
             "cycles_model": model.cycles_model,
+            "units": [
+                {"unit": unit, **{key: trace.stalls[name][number] for name, key in _COUNTERS.items()}}
+                for number, unit in enumerate(loaded.units)
+            ],
+            "pools": [
+                {"pool": pool.name, "credit_clk": held, "occupancy": held / (pool.capacity * run.cycles)}
+                for pool, held in zip(loaded.pools, trace.credits, strict=True)
+            ],
             "nano_operations": nanos,
         },
         json,

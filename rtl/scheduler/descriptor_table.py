@@ -45,6 +45,7 @@ class DescriptorTable(wiring.Component):
     choice : Out(pick) of every unit, the best one
     picks : In(pick) of every unit, the one it stands at
     footprint : Out(footprint) of every unit, what ``picks`` holds and marks
+    ready : Out(n_descriptors), with ``trace``: whose next nano-operation has met all it waits for
     granted : In(n_units), ``picks`` is taken
     """
 
@@ -71,6 +72,7 @@ class DescriptorTable(wiring.Component):
                 "picks": In(pick_layout(config)).array(config.n_units),
                 "footprint": Out(footprint_layout(config)).array(config.n_units),
                 "granted": In(config.n_units),
+                **({"ready": Out(config.n_descriptors)} if config.trace else {}),
             }
         )
 
@@ -79,6 +81,8 @@ class DescriptorTable(wiring.Component):
         self._add_footprints(m)
         held = self._hold(m)
         ready, newer = self._find_ready(m, held, self._watch(m, held))
+        if self.config.trace:
+            m.d.comb += self.ready.eq(ready)
         self._choose(m, held, ready, newer)
         return m
 

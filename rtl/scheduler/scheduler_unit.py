@@ -22,6 +22,7 @@ from rtl.scheduler.signature import (
     issue_layout,
     load_signature,
 )
+from rtl.scheduler.trace_stream import TraceStream, trace_members
 
 __all__ = ["CYCLE_BITS", "SchedulerUnit"]
 
@@ -71,6 +72,8 @@ class SchedulerUnit(wiring.Component):
     refused : Out(1), with ``check_load``: ``start`` found an illegal program, which does not run; one clock
     fault, fault_index : Out, with ``check_load``: why and where, as :mod:`rtl.scheduler.load_checker` says
 
+    trace, trace_lost, stalls, credits : with ``trace``: as :class:`rtl.scheduler.trace_stream.TraceStream` says
+
     With ``check_load`` a program begins, and ``cycle`` counts, from the clock the checker accepts it in.
 
     Notes
@@ -93,6 +96,7 @@ class SchedulerUnit(wiring.Component):
                 "protocol_error": Out(1),
                 "cycle": Out(CYCLE_BITS),
                 **(verdict if config.check_load else {}),
+                **(trace_members(config) if config.trace else {}),
             }
         )
 
@@ -141,6 +145,8 @@ class SchedulerUnit(wiring.Component):
                 slot.grant.eq(pools.grant[unit]),
                 table.granted[unit].eq(pools.grant[unit]),
             ]
+        if config.trace:
+            self._trace(m, starting, parts)
         with m.If(starting):
             m.d.sync += self.protocol_error.eq(0)
         with m.Elif(Cat(slot.unexpected for slot in parts.slots).any()):
@@ -149,6 +155,34 @@ class SchedulerUnit(wiring.Component):
         event_valid, event = self._next_event(m, starting, parts)
         self._apply(m, event_valid, event, parts)
         return m
+
+    def _trace(self, m: Module, starting: Signal, parts: _Parts) -> None:
+        """Show the trace block what happens; nothing comes back from it."""
+        m.submodules.trace = trace = TraceStream(self.config)
+        wiring.connect(m, trace.records, wiring.flipped(self.trace))
+        m.d.comb += [
+            trace.clear.eq(starting),
+            trace.cycle.eq(self.cycle),
+            trace.retire.eq(parts.loop.retire),
+            trace.old.eq(parts.loop.window.old),
+            trace.ready.eq(parts.table.ready),
+            trace.granted.eq(parts.pools.grant),
+            self.trace_lost.eq(trace.lost),
+        ]
+        m.d.comb += [self.credits[pool].eq(trace.credits[pool]) for pool in range(self.config.n_pools)]
+        for unit, slot in enumerate(parts.slots):
+            m.d.comb += [
+                trace.place[unit].eq(slot.pick.index),
+                trace.parity[unit].eq(slot.pick.parity),
+                trace.request[unit].eq(slot.request),
+                trace.started[unit].eq(slot.started),
+                trace.completed[unit].eq(slot.completed),
+                trace.working[unit].eq(slot.in_flight),
+                trace.index[unit].eq(slot.issue.payload.index),
+                trace.iteration[unit].eq(slot.issue.payload.iteration),
+                trace.shares[unit].eq(parts.pools.shares[unit]),
+                self.stalls[unit].eq(trace.stalls[unit]),
+            ]
 
     def _start(self, m: Module, running: Value) -> tuple[Value, Value]:
         """Whether the program begins in this clock, that of ``start`` or of the checker's consent; and ``busy``."""

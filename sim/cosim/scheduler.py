@@ -1,6 +1,6 @@
 """Runs a program on the scheduler unit's RTL with units that take a given number of clocks, in blocks of cycles."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,12 +14,32 @@ from arch.program import Program
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.scheduler_unit import CYCLE_BITS, SchedulerUnit
 from rtl.scheduler.signature import load_layout, load_signature
+from rtl.scheduler.trace_stream import record_layout, stalls_layout
 from sim.cosim.payload import pack_payloads, unpack_payloads
 from sim.cosim.simulator import RtlSimulator
 
-__all__ = ["SchedulerRun", "SchedulerSimulator", "TimedScheduler", "run_program"]
+__all__ = ["SchedulerRun", "SchedulerSimulator", "SchedulerTrace", "TimedScheduler", "run_program"]
 
 _DURATION_BITS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerTrace:
+    """What the RTL's trace said, in clocks after ``start``; arrays are (iterations, nano-operations) int64.
+
+    Parameters
+    ----------
+    ready_clk, issued_clk, started_clk, completed_clk : the four stamps
+    stalls : by cause (``dependency``, ``unit``, ``share``) and ``busy``, clocks of each unit of the program
+    credits : credits of each pool of the program held by what works, summed over the clocks
+    """
+
+    ready_clk: np.ndarray
+    issued_clk: np.ndarray
+    started_clk: np.ndarray
+    completed_clk: np.ndarray
+    stalls: Mapping[str, list[int]]
+    credits: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +50,13 @@ class SchedulerRun:
     ----------
     issue_clk, complete_clk : handshake at the issue port, and completion pulse
     cycles : clock in which the unit reported the end of the program
+    trace : of a build with one
     """
 
     issue_clk: np.ndarray
     complete_clk: np.ndarray
     cycles: int
+    trace: SchedulerTrace | None = None
 
 
 class TimedScheduler(wiring.Component):
@@ -52,7 +74,8 @@ class TimedScheduler(wiring.Component):
     durations : In(stream), clocks from issue to completion of each descriptor, at least 1
     go : In(stream), one transfer starts the program
     trace_0 .. trace_{n_units - 1} : Out(stream), one record a completed nano-operation
-    finish : Out(stream), clock of the end
+    records : Out(stream), of a build with ``trace``, the unit's
+    finish : Out(stream), clock of the end, and what the counters of a ``trace`` say then
     """
 
     def __init__(self, config: SchedulerConfig) -> None:
@@ -62,8 +85,12 @@ class TimedScheduler(wiring.Component):
         self.record_layout = data.StructLayout(
             {"index": index, "iteration": COUNT_BITS, "issue": CYCLE_BITS, "complete": CYCLE_BITS}
         )
-        self.finish_layout = data.StructLayout({"cycle": CYCLE_BITS})
+        counters = dict.fromkeys(stalls_layout().members, data.ArrayLayout(CYCLE_BITS, config.n_units))
+        counters |= {"credits": data.ArrayLayout(CYCLE_BITS, config.n_pools), "lost": 1}
+        self.finish_layout = data.StructLayout({"cycle": CYCLE_BITS, **(counters if config.trace else {})})
         traces = {f"trace_{unit}": Out(stream.Signature(self.record_layout)) for unit in range(config.n_units)}
+        if config.trace:
+            traces["records"] = Out(stream.Signature(record_layout(config)))
         super().__init__(
             {
                 "load": In(load_signature(config)),
@@ -92,7 +119,19 @@ class TimedScheduler(wiring.Component):
             m.d.sync += [self.finish.valid.eq(1), self.finish.payload.cycle.eq(scheduler.cycle)]
         with m.Elif(self.finish.ready):
             m.d.sync += self.finish.valid.eq(0)
+        if self.config.trace:
+            self._trace(m, scheduler)
         return m
+
+    def _trace(self, m: Module, scheduler: SchedulerUnit) -> None:
+        """Pass the records on; counters are exact once the program has ended."""
+        wiring.connect(m, scheduler.trace, wiring.flipped(self.records))
+        result = self.finish.payload
+        with m.If(scheduler.done):
+            m.d.sync += result.lost.eq(scheduler.trace_lost)
+            for name in stalls_layout().members:
+                m.d.sync += [result[name][unit].eq(stalls[name]) for unit, stalls in enumerate(scheduler.stalls)]
+            m.d.sync += [result.credits[pool].eq(held) for pool, held in enumerate(scheduler.credits)]
 
     def _execute(self, m: Module, scheduler: SchedulerUnit, number: int, durations: Array) -> None:
         """One unit: count a nano-operation's clocks down, then complete it."""
@@ -170,9 +209,12 @@ class SchedulerSimulator:
             "durations": pack_payloads(bench.duration_layout, durations),
         }
         self._simulator.run(inputs, {}, max_cycles=1000)
+        expect = {"finish": 1, **{f"trace_{unit}": count for unit, count in counts.items()}}
+        if self.config.trace:
+            expect["records"] = sum(counts.values())
         block = self._simulator.run(
             {"go": np.ones((1, 1), dtype=np.uint32)},
-            {"finish": 1, **{f"trace_{unit}": count for unit, count in counts.items()}},
+            expect,
             max_cycles=max_cycles,
             progress=progress,
         )
@@ -183,7 +225,11 @@ class SchedulerSimulator:
             issue[records["iteration"], records["index"]] = records["issue"]
             complete[records["iteration"], records["index"]] = records["complete"]
         finish = unpack_payloads(bench.finish_layout, block.outputs["finish"])
-        return SchedulerRun(issue_clk=issue, complete_clk=complete, cycles=int(finish["cycle"][0]))
+        trace = None
+        if self.config.trace:
+            records = unpack_payloads(record_layout(self.config), block.outputs["records"])
+            trace = _trace_of(program, records, finish)
+        return SchedulerRun(issue_clk=issue, complete_clk=complete, cycles=int(finish["cycle"][0]), trace=trace)
 
 
 def run_program(
@@ -197,6 +243,20 @@ def run_program(
     """Run one program on the RTL, as :meth:`SchedulerSimulator.run` does."""
     with SchedulerSimulator(config) as simulator:
         return simulator.run(program, durations_clk, max_cycles=max_cycles, progress=progress)
+
+
+def _trace_of(program: Program, records: Mapping[str, np.ndarray], finish: Mapping[str, np.ndarray]) -> SchedulerTrace:
+    if finish["lost"][0]:
+        raise RuntimeError(f"the trace of {program.name} must be whole, but records were lost")
+    stamps = {}
+    for name in ("ready", "issued", "started", "completed"):
+        stamps[name] = np.full((program.count, len(program.nano_operations)), -1, dtype=np.int64)
+        stamps[name][records["iteration"], records["index"]] = records[name]
+    return SchedulerTrace(
+        **{f"{name}_clk": clocks for name, clocks in stamps.items()},
+        stalls={name: finish[name][0, : len(program.units)].tolist() for name in stalls_layout().members},
+        credits=finish["credits"][0, : len(program.pools)].tolist(),
+    )
 
 
 def _load_words(packed: object, config: SchedulerConfig) -> np.ndarray:

@@ -16,10 +16,13 @@ from arch.program import Program
 from arch.scheduler import SchedulerConfig
 from sim.engine.scheduler_state import SchedulerState
 
-__all__ = ["WAKE_UP_CLK", "Rates", "SchedulerTimeline", "durations_in_clocks", "simulate"]
+__all__ = ["TURN_CLK", "WAKE_UP_CLK", "Rates", "SchedulerTimeline", "durations_in_clocks", "simulate"]
 
 WAKE_UP_CLK = 3
 """Clocks from a completion to the issue of a nano-operation that waited for it, if no other event comes first."""
+
+TURN_CLK = 3
+"""Clocks from an issue until its descriptor is looked at for the next iteration; its unit is busy that long."""
 
 Durations = Sequence[int] | Callable[[int, int], int]
 Rates = Callable[[tuple[int, ...]], Sequence[float]]
@@ -35,7 +38,8 @@ class SchedulerTimeline:
     ----------
     program : what was run
     opened_clk : first clock in which its iteration was in flight
-    ready_clk : first clock in which all it waits for was met
+    ready_clk : first clock in which all it waits for was met, though not before the third after its descriptor was
+        issued in the iteration before: until then the hardware does not look
     issue_clk : clock of the handshake at the issue port; credits are held and the unit is busy from here
     complete_clk : clock of the completion pulse
     share_wait_clk : clocks it stood chosen before its unit without credits
@@ -272,5 +276,8 @@ class _Run:
             duration = self._duration(pick.index, iteration)
             check_integer(f"duration_clk of nano-operation {pick.index}", duration, 1, 1 << 48)
             self._issue[iteration, pick.index] = clock
+            if iteration:
+                turn = self._issue[iteration - 1, pick.index] + TURN_CLK
+                self._ready[iteration, pick.index] = max(self._ready[iteration, pick.index], turn)
             issued.append((unit, pick.index, duration))
         return issued

@@ -3,8 +3,9 @@
 import numpy as np
 
 from arch.program import Program
+from sim.engine.scheduler import SchedulerTimeline
 
-__all__ = ["last_event_clk", "most_issues_in_a_clock"]
+__all__ = ["credit_clk", "last_event_clk", "most_issues_in_a_clock", "stall_clk"]
 
 
 def last_event_clk(program: Program, issue_clk: np.ndarray, complete_clk: np.ndarray) -> np.ndarray:
@@ -34,3 +35,33 @@ def last_event_clk(program: Program, issue_clk: np.ndarray, complete_clk: np.nda
 def most_issues_in_a_clock(issue_clk: np.ndarray) -> int:
     """The most nano-operations that were issued in one clock, over all units."""
     return int(np.unique(issue_clk, return_counts=True)[1].max())
+
+
+def stall_clk(timeline: SchedulerTimeline) -> dict[str, list[int]]:
+    """Clocks by unit that its nano-operations waited for predecessors, for the unit and for shares, and that it worked.
+
+    They are what the hardware's trace counts: keys ``dependency``, ``unit``, ``share`` and ``busy``, in each one number
+    a unit of the program.
+    """
+    program = timeline.program
+    clocks = {
+        "dependency": timeline.dependency_wait_clk,
+        "unit": timeline.unit_wait_clk,
+        "share": timeline.share_wait_clk,
+        "busy": timeline.complete_clk - timeline.issue_clk,
+    }
+    of_unit = [[nano.unit == unit for nano in program.nano_operations] for unit in program.units]
+    return {name: [int(values[:, mine].sum()) for mine in of_unit] for name, values in clocks.items()}
+
+
+def credit_clk(timeline: SchedulerTimeline) -> list[int]:
+    """Credits of each pool held by what works, summed over the clocks; one number a pool of the program."""
+    program = timeline.program
+    busy = (timeline.complete_clk - timeline.issue_clk).sum(axis=0)
+    return [
+        sum(
+            nano.shares.get(pool.name, 0) * int(clocks)
+            for nano, clocks in zip(program.nano_operations, busy, strict=True)
+        )
+        for pool in program.pools
+    ]

@@ -9,10 +9,11 @@ from cli.main import main
 
 KEYS = {
     "program", "layers", "clock_mhz", "period_us", "makespan_us", "wakeup_clk_max", "issues_per_clk_max",
-    "timeline_equal", "mismatches", "cycles_rtl", "cycles_model", "nano_operations",
+    "timeline_equal", "mismatches", "cycles_rtl", "cycles_model", "units", "pools", "nano_operations",
 }  # fmt: skip
 NANO_KEYS = {
-    "name", "chunks", "layer", "start", "end", "unit", "waited_dependency", "waited_share", "waited_unit",
+    "name", "chunks", "layer", "start", "end", "ready", "issued", "started", "completed", "unit",
+    "waited_dependency", "waited_share", "waited_unit",
 }  # fmt: skip
 
 
@@ -44,6 +45,17 @@ def test_rtl_and_model_print_one_timeline(capsys: pytest.CaptureFixture[str]) ->
     for nano in nanos:
         assert nano["chunks"] == chunks[nano["name"]]
         assert nano["end"] - nano["start"] == durations[nano["name"]]
+        assert nano["ready"] < nano["issued"] == nano["started"] == nano["start"]
+        assert nano["completed"] == nano["end"]
+        assert nano["issued"] == nano["ready"] + 1 + nano["waited_unit"] + nano["waited_share"]
+    for unit in result["units"]:
+        mine = [nano for nano in nanos if nano["unit"] == unit["unit"]]
+        for cause in ("waited_dependency", "waited_share", "waited_unit"):
+            assert unit[cause] == sum(nano[cause] for nano in mine)
+        assert unit["busy"] == sum(nano["end"] - nano["start"] for nano in mine)
+    shares = {nano.name: nano.shares.get("share", 0) for nano in body}
+    held = sum(shares[nano["name"]] * (nano["end"] - nano["start"]) for nano in nanos)
+    assert [(pool["pool"], pool["credit_clk"]) for pool in result["pools"]] == [("share", held)]
 
 
 @pytest.mark.parametrize(

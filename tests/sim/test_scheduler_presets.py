@@ -9,9 +9,10 @@ from arch.scheduler import SchedulerConfig
 from arch.workload import load_program, preset_names
 from sim.cosim.scheduler import SchedulerSimulator
 from sim.engine.scheduler import durations_in_clocks, simulate
+from sim.engine.scheduler_measures import credit_clk, stall_clk
 
-CONFIG = SchedulerConfig(n_units=5, n_chunks=32)
-"""Large enough for all of them, so that one build serves."""
+CONFIG = SchedulerConfig(n_units=5, n_pools=2, n_chunks=32, trace=True)
+"""Large enough for all of them, and the build of ``test_scheduler_rtl.py``."""
 
 LAYERS = 6
 CLOCK_HZ = 1e6
@@ -35,3 +36,6 @@ def test_rtl_and_model_have_one_timeline(name: str, simulator: SchedulerSimulato
     assert (run.complete_clk == model.complete_clk).all()
     assert run.cycles == model.makespan_clk
     assert (run.complete_clk - run.issue_clk == durations).all()
+    assert (run.trace.ready_clk == model.ready_clk).all()
+    assert run.trace.stalls == stall_clk(model)
+    assert run.trace.credits == credit_clk(model)

@@ -8,10 +8,11 @@ from arch.scheduler import SchedulerConfig
 from sim.cosim.scheduler import SchedulerSimulator
 from sim.engine.scheduler import WAKE_UP_CLK, simulate
 from sim.engine.scheduler_check import violations
+from sim.engine.scheduler_measures import credit_clk, stall_clk
 from sim.engine.scheduler_programs import random_program
 
-CONFIG = SchedulerConfig(n_pools=2)
-LARGE = SchedulerConfig(n_descriptors=64, n_operations=32, n_units=8, n_pools=4, n_chunks=64, share_bits=8)
+CONFIG = SchedulerConfig(n_units=5, n_pools=2, n_chunks=32, trace=True)
+LARGE = SchedulerConfig(n_descriptors=64, n_operations=32, n_units=8, n_pools=4, n_chunks=64, share_bits=8, trace=True)
 
 
 def run_random_programs(config: SchedulerConfig, seed: int, n_programs: int) -> int:
@@ -28,6 +29,12 @@ def run_random_programs(config: SchedulerConfig, seed: int, n_programs: int) -> 
             assert (run.issue_clk == model.issue_clk).all(), what
             assert (run.complete_clk == model.complete_clk).all(), what
             assert run.cycles == model.makespan_clk, what
+            assert (run.trace.ready_clk == model.ready_clk).all(), what
+            assert (run.trace.issued_clk == model.issue_clk).all(), what
+            assert (run.trace.started_clk == model.issue_clk).all(), what
+            assert (run.trace.completed_clk == model.complete_clk).all(), what
+            assert run.trace.stalls == stall_clk(model), what
+            assert run.trace.credits == credit_clk(model), what
             keys = [(k, n) for k in range(program.count) for n in range(len(program.nano_operations))]
             clocks = ({key: int(clock[key]) for key in keys} for clock in (run.issue_clk, run.complete_clk))
             assert list(violations(program, *clocks, wake_up_clk=WAKE_UP_CLK)) == [], what
