@@ -25,7 +25,7 @@ from arch.presets import FIELDS
 from sim.machine.frame_baseline import FrameBaseline
 from sim.machine.frame_pipeline import FramePipeline
 from sim.machine.frame_traffic import memory_rate, point_traffic
-from sim.machine.nfp_rate import NfpRate, nfp_for, nfp_rate, table_reload
+from sim.machine.nfp_rate import NfpRate, nfp_for, nfp_rate, table_reload, table_words
 
 __all__ = [
     "BATCH_POINTS", "ENCODINGS", "MODES", "RESOLUTIONS", "TABLES", "AverageSpeedup", "FrameRow", "assumptions",
@@ -78,6 +78,8 @@ class FrameRow:
     tables : ``fit``, else what was done about it (``sized`` or ``reload``); None for gpu_only
     traffic_gbytes_per_s : points and results through the cluster's port, at this frame rate; None for gpu_only
     dram_share : of the memory's peak that they take, at this frame rate; None for gpu_only
+    scene_load_ms : the tables' load, once a scene and not in the frame: a word a clock, all processors at once; None
+        for gpu_only
     """
 
     app: str
@@ -100,6 +102,7 @@ class FrameRow:
     tables: str | None = None
     traffic_gbytes_per_s: float | None = None
     dram_share: float | None = None
+    scene_load_ms: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +218,7 @@ def frame_row(
         tables="fit" if rate.table_bytes <= NGPC_TABLE_BYTES else tables,
         traffic_gbytes_per_s=points_per_s * traffic.total / 1e9,
         dram_share=points_per_s * dram_bytes / load_memory(baseline.gpu).dram.peak_bytes_per_s,
+        scene_load_ms=_scene_load_clk(app, encoding) / ClusterConfig(nfp=_preset_nfp(app, encoding)).clock_hz * 1e3,
     )
 
 
@@ -326,6 +330,11 @@ def _check_case(app: str, encoding: str) -> None:
 @cache
 def _preset_nfp(app: str, encoding: str) -> NfpConfig:
     return nfp_for(_field(app, encoding))
+
+
+@cache
+def _scene_load_clk(app: str, encoding: str) -> int:
+    return table_words(_field(app, encoding), _preset_nfp(app, encoding))
 
 
 @cache

@@ -15,7 +15,7 @@ from arch.number_format import COORDINATE
 from sim.engine.encoding import encoding_cycles
 from sim.engine.mlp import mlp_total_cycles
 
-__all__ = ["NfpRate", "TableReload", "nfp_for", "nfp_rate", "table_reload"]
+__all__ = ["NfpRate", "TableReload", "nfp_for", "nfp_rate", "table_reload", "table_words"]
 
 _SAMPLE_POINTS = 1 << 14
 _MOST_TABLE_ROWS = 1 << 24
@@ -69,6 +69,11 @@ def table_reload(field: FieldConfig, nfp: NfpConfig, table_bytes: int) -> TableR
     parts = [-(-count * row_bytes // table_bytes) for count in rows]
     load = sum(count * nfp.encoding.row_words for count, cut in zip(rows, parts, strict=True) if cut > 1)
     return TableReload(parts=max(parts), load_clk=load)
+
+
+def table_words(field: FieldConfig, nfp: NfpConfig) -> int:
+    """Load words of all feature tables, a clock each; registers and weights are a few thousand more."""
+    return sum(layout.level.entries for layout in level_layouts(field.grid, nfp.encoding)) * nfp.encoding.row_words
 
 
 def nfp_for(field: FieldConfig) -> NfpConfig:

@@ -7,13 +7,16 @@ import pytest
 
 from arch.errors import InputError
 from arch.field import APPS
+from arch.load import LoadTarget
 from arch.memory_preset import load_memory
-from arch.presets import FIELDS
+from arch.nfp_image import nfp_image
+from arch.presets import FIELDS, NFPS
+from arch.random_field import random_field
 from sim.machine.frame import ENCODINGS, assumptions, average_speedups, frame_pipeline, frame_row, frame_table
 from sim.machine.frame_baseline import FrameBaseline
 from sim.machine.frame_pipeline import FramePipeline
 from sim.machine.frame_traffic import PointTraffic, memory_rate, point_traffic
-from sim.machine.nfp_rate import NfpRate, nfp_for, table_reload
+from sim.machine.nfp_rate import NfpRate, nfp_for, table_reload, table_words
 
 FHD = {"encoding": "hashgrid", "resolution": "fhd"}
 FUSED = {"mode": "ngpc_fused_rest"}
@@ -88,6 +91,18 @@ def test_tables_that_do_not_fit_are_reloaded_in_parts():
     pipeline = frame_pipeline(baseline, **case, tables="reload")
     assert pipeline.ngpc_us >= reload.load_clk * 1e-3
     assert loaded.frame_ms > 100 * sized.frame_ms
+
+
+def test_a_scene_loads_in_the_words_of_its_load_image():
+    """The words counted are the table words of the image the RTL takes, one a clock."""
+    field, nfp = FIELDS["gia_dense"], NFPS["nfp-16x16"]
+    image = nfp_image(random_field(field, arithmetic="int8", seed=0), nfp)
+    counted = table_words(field, nfp)
+    assert counted == int((image.target == LoadTarget.TABLE).sum()) == sum(level.entries for level in field.grid.levels)
+    assert len(image) - counted < 3000
+    row = frame_row(FrameBaseline.named("rtx3090"), app="nerf", **FHD, **FUSED, n_nfp=8)
+    rows = sum(level.entries for level in FIELDS["nerf_hash"].grid.levels)
+    assert row.scene_load_ms == pytest.approx(rows * 1e-6)
 
 
 def test_tables_that_do_not_fit_can_be_refused():
