@@ -26,7 +26,8 @@ class MultiPointConfig:
 
     Parameters
     ----------
-    engine : all level engines together: their number, most levels of a grid, the table of each
+    engine : all level engines together: their number, most levels of a grid, the table of each; without counters
+        and ``reuse_cells``
     points_per_clock : most points of a transfer: 2, 4, 8 or 16, at most ``engine.level_parallel``
     """
 
@@ -41,8 +42,9 @@ class MultiPointConfig:
                 f"points_per_clock must be at most level_parallel = {self.engine.level_parallel}, "
                 f"not {self.points_per_clock}"
             )
-        if self.engine.counters:
-            raise InputError("counters of a multi-point encoding's engines must be False, not True")
+        for name in ("counters", "reuse_cells"):
+            if getattr(self.engine, name):
+                raise InputError(f"{name} of a multi-point encoding's engines must be False, not True")
 
     @property
     def section_engines(self) -> int:

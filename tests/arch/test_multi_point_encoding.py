@@ -73,6 +73,10 @@ def test_every_lane_holds_a_copy(seed):
             {"engine": EncodingEngineConfig(n_levels=4, level_parallel=4, counters=True)},
             "counters of a multi-point encoding's engines must be False, not True",
         ),
+        (
+            {"engine": EncodingEngineConfig(n_levels=4, level_parallel=4, reuse_cells=True)},
+            "reuse_cells of a multi-point encoding's engines must be False, not True",
+        ),
     ],
 )
 def test_refusals(change, message):

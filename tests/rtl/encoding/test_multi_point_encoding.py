@@ -127,3 +127,41 @@ def test_golden_in_the_predicted_clocks(config, levels, stalls, seed):
     frames = [Frame(config, n_levels, rng, stalls=stalls) for n_levels in levels]
     assert {config.lanes(frame.grid.n_levels) for frame in frames} == {1, 2, 4} - (set() if config is FOUR else {4})
     simulate(config, frames)
+
+
+def test_a_load_word_waits_for_the_groups_inside(seed):
+    """While it waits no group enters; it is taken once all have left, whichever section it is for."""
+    frame = Frame(PAIRS, 2, np.random.default_rng(seed), stalls=False)
+    dut = MultiPointEncoding(PAIRS)
+    words = list(zip(frame.image.target, frame.image.address, frame.image.data, strict=True))
+
+    def offer(ctx, word):
+        ctx.set(dut.load.valid, 1)
+        ctx.set(dut.load.payload, dict(zip(("target", "address", "data"), map(int, word), strict=True)))
+
+    async def bench(ctx):
+        for word in words:
+            offer(ctx, word)
+            await ctx.tick()
+        ctx.set(dut.load.valid, 0)
+        ctx.set(dut.points.valid, 1)
+        ctx.set(dut.features.ready, 1)
+        sent = given = 0
+        for _ in range(200):
+            if sent < 10:
+                ctx.set(dut.points.payload, frame.groups[sent])
+            else:
+                offer(ctx, words[-1])
+                assert not ctx.get(dut.points.ready)
+                assert ctx.get(dut.load.ready) == (given == sent)
+                if given == sent:
+                    return
+            sent += ctx.get(dut.points.ready)
+            given += ctx.get(dut.features.valid)
+            await ctx.tick()
+        raise AssertionError("a load word must be taken within 200 clocks")
+
+    simulator = Simulator(Fragment.get(dut, None))
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
