@@ -35,11 +35,14 @@ class ClusterTiming:
     accepted : (points,) int64, clock of each transfer on ``points``
     results : (points,) int64, clock of each transfer on ``results``
     nfps : (nano-batches,) int64, the processor of each
+    encoding_limits, mlp_limits : sums over the processors of their counters of these names
     """
 
     accepted: np.ndarray
     results: np.ndarray
     nfps: np.ndarray
+    encoding_limits: int
+    mlp_limits: int
 
     @property
     def cycles(self) -> int:
@@ -103,7 +106,7 @@ def cluster_cycles(
         for _ in range(config.n_nfps)
     ]
     accepted, results = np.empty((2, points), dtype=np.int64)
-    nfps = []
+    nfps, runs = [], []
     clock = gone = previous = -1
     for first in range(0, points, nano_batch):
         batch = slice(first, min(first + nano_batch, points))
@@ -114,13 +117,20 @@ def cluster_cycles(
         lane, order = lanes[previous], np.arange(size)
         accepted[batch] = clock + order
         clock += size - 1
-        given = lane.clock.run(coordinates_raw[batch], offered=accepted[batch] + QUEUE_CYCLES).results
-        leaving = np.maximum.accumulate(given + QUEUE_CYCLES - order)
+        run = lane.clock.run(coordinates_raw[batch], offered=accepted[batch] + QUEUE_CYCLES)
+        leaving = np.maximum.accumulate(run.results + QUEUE_CYCLES - order)
         results[batch] = np.maximum(leaving, gone + 1) + order
         gone = int(results[batch.stop - 1])
-        lane.finished.append(int(given[-1]))
+        lane.finished.append(int(run.results[-1]))
         lane.left.append(gone)
         nfps.append(previous)
+        runs.append(run)
         if progress is not None:
             progress(batch.stop, points)
-    return ClusterTiming(accepted=accepted, results=results, nfps=np.array(nfps, dtype=np.int64))
+    return ClusterTiming(
+        accepted=accepted,
+        results=results,
+        nfps=np.array(nfps, dtype=np.int64),
+        encoding_limits=sum(run.encoding_limits for run in runs),
+        mlp_limits=sum(run.mlp_limits for run in runs),
+    )
