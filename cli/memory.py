@@ -38,7 +38,8 @@ def memory(
     from sim.memory.patterns import pattern_requests
     from sim.memory.system import MemorySystem
 
-    config = load_memory(find_preset("memory", {known: known for known in preset_names("memory")}, name))
+    name = find_preset("memory", {known: known for known in preset_names("memory")}, name.replace("-", "_"))
+    config = load_memory(name)
     dram = config.dram if refresh is None else replace(config.dram, refresh=refresh)
     controller = replace(config.controller, mapping=find_preset("mapping", MAPPINGS, mapping))
     config = replace(config, dram=dram, controller=controller)

@@ -10,6 +10,8 @@ __all__ = ["PATTERNS", "pattern_requests"]
 PATTERNS = ("stream", "random", "strided", "copy")
 
 _LINE_BYTES = 128
+_MOST_REQUESTS = 1 << 26
+"""Their arrays take 3 GB."""
 
 
 def pattern_requests(
@@ -28,7 +30,7 @@ def pattern_requests(
     them to the upper half, line by line. All wrap within ``footprint_bytes``, by default the whole memory.
     """
     check_one_of("pattern", pattern, PATTERNS)
-    check_integer("requests", requests, 1, 1 << 27)
+    check_integer("requests", requests, 1, _MOST_REQUESTS)
     burst = dram.burst_bytes
     footprint = dram.capacity_bytes if footprint_bytes is None else footprint_bytes
     check_integer("footprint_bytes", footprint, 4 * _LINE_BYTES, dram.capacity_bytes)

@@ -39,6 +39,11 @@ def test_through_the_l2_a_table_is_read_once(capsys):
     assert result["dram_requests"] <= 1e6 / 32 and result["l2_hit_rate"] > 0.89
 
 
+def test_a_hyphen_is_an_underscore(capsys):
+    assert run("--preset", "a100-80gb", "--requests", "1000", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["preset"] == "a100_80gb"
+
+
 def test_mappings_and_refreshes_can_be_chosen(capsys):
     fraction = {}
     for mapping in ("line", "group_high"):
@@ -54,7 +59,7 @@ def test_mappings_and_refreshes_can_be_chosen(capsys):
     [
         (["--preset", "none"], "memory preset must be one of a100_80gb, h200, orin, rtx3090, not 'none'"),
         (["--pattern", "zigzag"], "pattern must be one of stream, random, strided, copy, not 'zigzag'"),
-        (["--requests", "0"], "requests must be an integer from 1 to 134217728, not 0"),
+        (["--requests", "0"], "requests must be an integer from 1 to 67108864, not 0"),
         (["--mapping", "x"], "mapping preset must be one of line, row, group_high, channel_high, not 'x'"),
         (["--refresh", "x"], "refresh must be one of per_bank, all_bank, not 'x'"),
         (["--stride", "8"], "stride_bytes must be an integer from 32 to 103079215104, not 8"),
