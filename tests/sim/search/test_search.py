@@ -12,7 +12,7 @@ from sim.engine.scheduler import SchedulerTimeline, simulate
 from sim.engine.scheduler_check import violations
 from sim.machine.decoder_program import POOL
 from sim.machine.token_cost import TokenBatch
-from sim.search.layer_plan import LayerPlan
+from sim.search.layer_plan import KvPart, LayerPlan, NanoBatch, PlannedOperation
 from sim.search.plan_program import plan_program, steady_period_us
 from sim.search.search import ScheduleSearch, read_plan, search_schedule
 from sim.search.share_search import choose_shares, shared_period_us
@@ -198,6 +198,60 @@ def test_times_below_the_measured_sizes_are_not_taken_to_be_shorter():
 def test_shares_are_chosen_the_same_way_twice(found):
     bare = search_schedule(effort=0.3, interference="none").program
     assert choose_shares(bare, "paper") == choose_shares(bare, "paper")
+
+
+def wrapped_plan() -> LayerPlan:
+    """A layer of 2005 us in which the second Down runs after the next layer's first KQV, though both are ready then."""
+    starts = (
+        ("KQV1.1", "KQV", "gemm", "KQV", 0, 0, 0.0),
+        ("DecodeAttention1.1", "Attention", "gemv", "DecodeAttention", 0, 0, 86.0),
+        ("KQV1.2", "KQV", "gemm", "KQV", 0, 1, 310.2),
+        ("PrefillAttention", "Attention", "gemv", "PrefillAttention", -1, -1, 472.2),
+        ("O1", "O", "gemm", "O", 0, -1, 509.7),
+        ("OutputCollective1", "OutputCollective", "network", "OutputAllReduce", 0, -1, 593.0),
+        ("KQV2.2", "KQV", "gemm", "KQV", 1, 1, 596.5), ("UpGate1", "UpGate", "gemm", "UpGate", 0, -1, 812.5),
+        ("DecodeAttention2.2", "Attention", "gemv", "DecodeAttention", 1, 1, 821.9),
+        ("O2", "O", "gemm", "O", 1, -1, 1255.0),
+        ("Down1", "Down", "gemm", "Down", 0, -1, 1338.3),
+        ("OutputCollective2", "OutputCollective", "network", "OutputAllReduce", 1, -1, 1343.0),
+        ("UpGate2", "UpGate", "gemm", "UpGate", 1, -1, 1562.5),
+        ("DownAllReduce1", "DownAllReduce", "network", "DownAllReduce", 0, -1, 1593.1),
+        ("Down2", "Down", "gemm", "Down", 1, -1, 2091.0),
+        ("DownAllReduce2", "DownAllReduce", "network", "DownAllReduce", 1, -1, 2315.2),
+    )  # fmt: skip
+    rows = {"KQV1.1": 2, "DecodeAttention1.1": 2, "KQV1.2": 6, "PrefillAttention": 6}
+    us = published_table().us
+    return LayerPlan(
+        nano_batches=(
+            NanoBatch(parts=(part(2, 0), part(0, 6)), output="all_reduce"),
+            NanoBatch(parts=(part(0, 0), part(8, 0)), output="all_reduce"),
+        ),
+        operations=tuple(
+            PlannedOperation(
+                name=name, operation=operation, unit=unit, kernel=kernel, batch=batch, part=piece, start_us=start,
+                duration_us=us[kernel][rows.get(name, 8)],
+            )
+            for name, operation, unit, kernel, batch, piece, start in starts
+        ),
+        period_us=2005.0,
+        bound_us=0.0,
+    )  # fmt: skip
+
+
+def part(decode_chunks: int, prefill_chunks: int) -> KvPart:
+    return KvPart(decode_chunks=decode_chunks, prefill_chunks=prefill_chunks)
+
+
+def test_an_order_across_layers_is_kept():
+    plan = wrapped_plan()
+    assert_plan_is_feasible(plan, published_table())
+    program = plan_program(plan, published_table(), name="wrapped", count=80)
+    assert steady_period_us(program) == pytest.approx(2005.0, abs=0.5)
+    run = simulate(program, SchedulerConfig.for_program(program), clock_hz=1e9)
+    issue = {nano.name: run.issue_clk[:, index] for index, nano in enumerate(program.nano_operations)}
+    # the second Down of a layer follows the next layer's first KQV, and precedes its second
+    assert (issue["Down2"][10:70] > issue["KQV1.1"][11:71]).all()
+    assert (issue["Down2"][10:70] < issue["KQV1.2"][11:71]).all()
 
 
 def test_splitting_and_ordering_never_break_a_program():
