@@ -1,17 +1,16 @@
 """The grid encoding engine as hardware: its build-time parameters, and what the host loads into its registers.
 
 Every level is described by registers, so one build serves every field that fits. A level's rows are spread over
-``N_BANKS`` banks by three selectable bits of the row index; the same layout is used by the loader, the RTL and
+banks by three or four selectable bits of the row index; the same layout is used by the loader, the RTL and
 the cycle model.
 """
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import lru_cache
-from itertools import combinations
 
 import numpy as np
 
+from arch.bank_layout import bank_of, choose_bank_bits, squeeze
 from arch.errors import InputError, check_integer, check_one_of
 from arch.grid import GridConfig, GridLevel
 from arch.load import DATA_BITS
@@ -19,10 +18,6 @@ from arch.number_format import COORDINATE, LEVEL_SCALE, WEIGHT_FRACTION_BITS, In
 
 __all__ = [
     "COUNTER_BITS",
-    "HASHED_BANK_BITS",
-    "N_BANKS",
-    "N_BANK_BIT_POSITIONS",
-    "PORTS_PER_BANK",
     "EncodingEngineConfig",
     "EngineCounter",
     "LevelLayout",
@@ -30,16 +25,7 @@ __all__ = [
     "level_layouts",
 ]
 
-N_BANKS = 8
-PORTS_PER_BANK = 2
 _MAX_TABLE_ROWS = 1 << 24
-HASHED_BANK_BITS = (0, 3, 4)
-"""Best three index bits for hashed levels: 1.0024 clocks a point in lockstep (measured over 2.1 M cells)."""
-
-N_BANK_BIT_POSITIONS = 9
-"""Bank selector bits are among the lowest so many bits of a row index."""
-
-_BANK_BIT_SAMPLES = 4096
 
 COUNTER_BITS = 32
 """Width of an engine's counters; they wrap."""
@@ -79,7 +65,9 @@ class EncodingEngineConfig:
     n_levels : most levels of a grid, 1 to 16
     level_parallel : physical level engines: 1, 2, 4, 8 or 16, at most ``n_levels``;
         level l runs on engine ``l % level_parallel``
-    table_rows : rows of one physical engine's feature table, over all banks; a multiple of 8
+    table_rows : rows of one physical engine's feature table, over all banks; a multiple of their number
+    bank_ports : ports of a bank that read: 2 for eight dual-port banks, which serve one lookup after the other; 1 for
+        16 single-port banks with queues, which serve up to ``lookup_window`` lookups at once
     arithmetic : ``int8`` or ``int16``
     tile_remainder : levels may be tiles whose rows are no power of two, at the price of ``tile_remainder_latency``
     reuse_cells : consecutive points in one cell of a level read its rows once, at the price of one clock of latency
@@ -92,6 +80,7 @@ class EncodingEngineConfig:
     level_parallel: int = 1
     table_rows: int = 1 << 19
     arithmetic: str = "int8"
+    bank_ports: int = 2
     tile_remainder: bool = False
     reuse_cells: bool = False
     counters: bool = False
@@ -103,9 +92,10 @@ class EncodingEngineConfig:
         check_one_of("level_parallel", self.level_parallel, (1, 2, 4, 8, 16))
         if self.level_parallel > self.n_levels:
             raise InputError(f"level_parallel must be at most n_levels = {self.n_levels}, not {self.level_parallel}")
-        check_integer("table_rows", self.table_rows, N_BANKS, _MAX_TABLE_ROWS)
-        if self.table_rows % N_BANKS:
-            raise InputError(f"table_rows must be a multiple of {N_BANKS}, not {self.table_rows}")
+        check_one_of("bank_ports", self.bank_ports, (1, 2))
+        check_integer("table_rows", self.table_rows, self.n_banks, _MAX_TABLE_ROWS)
+        if self.table_rows % self.n_banks:
+            raise InputError(f"table_rows must be a multiple of {self.n_banks}, not {self.table_rows}")
         integer_profile(self.arithmetic)
         check_one_of("tile_remainder", self.tile_remainder, (True, False))
         check_one_of("reuse_cells", self.reuse_cells, (True, False))
@@ -132,9 +122,24 @@ class EncodingEngineConfig:
         return -(-self.row_bits // DATA_BITS)
 
     @property
+    def n_banks(self) -> int:
+        """Banks of a feature table: 16 reads a clock, whatever their ports."""
+        return 16 // self.bank_ports
+
+    @property
+    def bank_bits(self) -> int:
+        """Bits of a bank number."""
+        return (self.n_banks - 1).bit_length()
+
+    @property
+    def lookup_window(self) -> int:
+        """Lookups that wait in front of the banks at once."""
+        return 4 if self.bank_ports == 1 else 1
+
+    @property
     def bank_rows(self) -> int:
         """Rows of one bank."""
-        return self.table_rows // N_BANKS
+        return self.table_rows // self.n_banks
 
     @property
     def n_corners(self) -> int:
@@ -207,8 +212,9 @@ class EncodingEngineConfig:
 
     @property
     def corner_gather_latency(self) -> int:
-        """Clocks from a lookup's last feature words to all its corners side by side."""
-        return 1
+        """Clocks from a lookup's last feature words to all its corners side by side: one to collect them, and with
+        queues one to give the lookups out in order."""
+        return 1 if self.bank_ports == 2 else 2
 
     @property
     def last_corners_latency(self) -> int:
@@ -255,14 +261,14 @@ class LevelLayout:
     ----------
     level : the grid level
     engine : physical level engine that holds it
-    bank_bits : three ascending bit positions of the row index that select the bank
+    bank_bits : three or four ascending bit positions of the row index that select the bank
     first_row : its first row in every bank
     rows : rows it takes in every bank
     """
 
     level: GridLevel
     engine: int
-    bank_bits: tuple[int, int, int]
+    bank_bits: tuple[int, ...]
     first_row: int
     rows: int
 
@@ -286,19 +292,6 @@ class LevelLayout:
         """Bank and row of each table index: the selector bits, and the index with those bits squeezed out."""
         index = np.asarray(index, dtype=np.int64)
         return bank_of(index, self.bank_bits), self.first_row + squeeze(index, self.bank_bits)
-
-
-def bank_of(index: np.ndarray, bank_bits: tuple[int, int, int]) -> np.ndarray:
-    """Bank number: selector bit i of the index becomes bit i of the bank."""
-    return sum(((index >> bit) & 1) << position for position, bit in enumerate(bank_bits))
-
-
-def squeeze(index: np.ndarray, bank_bits: tuple[int, int, int]) -> np.ndarray:
-    """The index without its selector bits, highest removed first."""
-    for bit in reversed(bank_bits):
-        low = (1 << bit) - 1
-        index = (index & low) | ((index >> 1) & ~low)
-    return index
 
 
 def level_layouts(
@@ -327,14 +320,14 @@ def level_layouts(
     next_row = [0] * engine.level_parallel
     for number, level in enumerate(levels):
         physical = number % engine.level_parallel
-        bank_bits = choose_bank_bits(level, grid.n_pos_dims)
+        bank_bits = choose_bank_bits(level, grid.n_pos_dims, engine.n_banks)
         granule = 1 << (bank_bits[-1] + 1)
-        rows = -(-level.entries // granule) * granule // N_BANKS
+        rows = -(-level.entries // granule) * granule // engine.n_banks
         layouts.append(
             LevelLayout(level=level, engine=physical, bank_bits=bank_bits, first_row=next_row[physical], rows=rows)
         )
         next_row[physical] += rows
-    needed = max(next_row) * N_BANKS
+    needed = max(next_row) * engine.n_banks
     if needed > engine.table_rows:
         raise InputError(
             f"table_rows of the encoding engine must be at least {needed} for this grid, not {engine.table_rows}; "
@@ -356,36 +349,4 @@ def fitting_engine(grid: GridConfig, *, level_parallel: int = 1, arithmetic: str
     layouts = level_layouts(grid, engine)
     rows = max(layout.first_row + layout.rows for layout in layouts)
     remainder = any(layout.needs_remainder for layout in layouts)
-    return replace(engine, table_rows=rows * N_BANKS, tile_remainder=remainder)
-
-
-def choose_bank_bits(level: GridLevel, n_pos_dims: int) -> tuple[int, int, int]:
-    """The three index bits that spread a cell's corners best over the banks' ports.
-
-    Hashed levels take the published best. Dense levels are searched: fewest clocks over a fixed sample of cells,
-    lowest bits on a tie.
-    """
-    if level.hashed:
-        return HASHED_BANK_BITS
-    return _search_bank_bits(level.resolution, level.entries, level.strides, n_pos_dims)
-
-
-@lru_cache(maxsize=256)
-def _search_bank_bits(resolution: int, entries: int, strides: tuple[int, ...], n_pos_dims: int) -> tuple[int, int, int]:
-    rng = np.random.default_rng(0)
-    cells = rng.integers(0, resolution, size=(_BANK_BIT_SAMPLES, n_pos_dims))
-    offsets = np.array([[corner >> dim & 1 for dim in range(n_pos_dims)] for corner in range(1 << n_pos_dims)])
-    index = ((cells[:, None, :] + offsets) * np.array(strides)).sum(axis=2) % entries
-    best, best_clocks = (0, 1, 2), float("inf")
-    top = max(3, min(N_BANK_BIT_POSITIONS, (entries - 1).bit_length()))
-    for bank_bits in combinations(range(top), 3):
-        clocks = float(conflict_clocks(bank_of(index, bank_bits)).mean())
-        if clocks < best_clocks:
-            best, best_clocks = bank_bits, clocks
-    return best
-
-
-def conflict_clocks(banks: np.ndarray) -> np.ndarray:
-    """Clocks a point's corners take: the fullest bank's corners over its ports. ``banks`` is (points, corners)."""
-    counts = (banks[:, :, None] == np.arange(N_BANKS)).sum(axis=1)
-    return -(-counts.max(axis=1) // PORTS_PER_BANK)
+    return replace(engine, table_rows=rows * engine.n_banks, tile_remainder=remainder)

@@ -7,9 +7,11 @@ target             address                                       data
 =================  ============================================  ================================================
 ENCODING_CONTROL   ``ControlRegister``                           the number; one the build cannot run is ignored
 LEVEL_REGISTER     level << 3 | ``LevelRegister``                see ``LevelRegister``
-TABLE              word << 28 | engine << 24 | row << 3 | bank   64 bits of a table row, word 0 the lowest:
+TABLE              word << 28 | engine << 24 | row << B | bank   64 bits of a table row, word 0 the lowest:
                                                                  features, first one lowest, two's complement
 =================  ============================================  ================================================
+
+B is ``EncodingEngineConfig.bank_bits``: 3 for eight banks, 4 for 16.
 """
 
 from collections.abc import Sequence
@@ -18,14 +20,13 @@ from enum import IntEnum
 import numpy as np
 
 from arch.checkpoint import MAX_LEVEL_SHIFT
-from arch.encoding_engine import N_BANKS, EncodingEngineConfig, LevelLayout, level_layouts
+from arch.encoding_engine import EncodingEngineConfig, LevelLayout, level_layouts
 from arch.errors import InputError, check_integer
 from arch.grid import GridConfig
 from arch.load import DATA_BITS, LoadImage, LoadTarget
 from arch.number_format import LEVEL_SCALE
 
 __all__ = [
-    "BANK_ADDRESS_BITS",
     "BANK_BIT_FIELD",
     "ENGINE_ADDRESS_SHIFT",
     "FIRST_ROW_SHIFT",
@@ -46,8 +47,6 @@ __all__ = [
 
 LEVEL_ADDRESS_SHIFT = 3
 """Level registers: bit of the address where the level starts."""
-BANK_ADDRESS_BITS = 3
-"""Tables: bits of the bank, below the row."""
 ENGINE_ADDRESS_SHIFT = 24
 """Tables: bit of the address where the physical engine starts."""
 WORD_ADDRESS_SHIFT = 28
@@ -87,7 +86,7 @@ class LevelRegister(IntEnum):
     SCALE holds the level scale, 14 + 10 bits. STRIDE_1 and STRIDE_2 hold the factors of dimensions 1 and 2, low
     ``index_bits`` bits: powers of the resolution or hash primes. WRAP holds the entries of a dense level, or the mask
     (entries - 1) of a hashed one with bit 32 set, or that of a tile smaller than its level with bit 33 set. PLACE
-    holds the three bank-bit selectors, ascending, 4 bits each from bit 0, and the first row from bit 16. SHIFT holds
+    holds the bank-bit selectors, ascending, 4 bits each from bit 0, and the first row from bit 16. SHIFT holds
     the output shift, 3 bits, and the interpolation's number of ``INTERPOLATION_CODES`` from bit 8.
 
     Builds with ``tile_remainder`` have two more, 0 for levels that need no remainder. For a tile of n rows,
@@ -241,7 +240,7 @@ def _wrap(layout: LevelLayout) -> int:
 def _table(layout: LevelLayout, engine: EncodingEngineConfig, tables_raw: np.ndarray) -> LoadImage:
     level = layout.level
     bank, row = layout.place(np.arange(level.entries))
-    address = layout.engine << ENGINE_ADDRESS_SHIFT | row * N_BANKS | bank
+    address = layout.engine << ENGINE_ADDRESS_SHIFT | row << engine.bank_bits | bank
     features = tables_raw[level.offset : level.offset + level.entries].astype(np.int64)
     value_bits = engine.profile.value_bits
     per_word = DATA_BITS // value_bits

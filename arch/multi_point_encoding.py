@@ -45,6 +45,8 @@ class MultiPointConfig:
         for name in ("counters", "reuse_cells"):
             if getattr(self.engine, name):
                 raise InputError(f"{name} of a multi-point encoding's engines must be False, not True")
+        if self.engine.bank_ports == 1:
+            raise InputError("bank_ports of a multi-point encoding's engines must be 2, not 1")
 
     @property
     def section_engines(self) -> int:

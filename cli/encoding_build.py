@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from arch.encoding_engine import N_BANKS, EncodingEngineConfig, fitting_engine, level_layouts
+from arch.encoding_engine import EncodingEngineConfig, fitting_engine, level_layouts
 from arch.grid import GridConfig
 
 __all__ = ["level_engine", "whole_engine"]
@@ -26,5 +26,5 @@ def level_engine(grid: GridConfig, *, arithmetic: str = "int8") -> EncodingEngin
         arithmetic=arithmetic,
         counters=True,
     )
-    rows = max(level_layouts(grid, engine, only=level)[0].rows for level in range(grid.n_levels)) * N_BANKS
+    rows = max(level_layouts(grid, engine, only=level)[0].rows for level in range(grid.n_levels)) * engine.n_banks
     return replace(engine, table_rows=next(shared for shared in _TABLE_ROWS[1:] if shared >= rows))

@@ -44,6 +44,9 @@ def encoding(
     reuse_cells: Annotated[
         bool, typer.Option("--reuse-cells", help="Build that reads a cell's rows once for consecutive points in it.")
     ] = False,
+    bank_ports: Annotated[
+        int, typer.Option(help="Ports of a table bank: 2 for eight dual-port banks, 1 for 16 single-port ones.")
+    ] = 2,
     seed: Seed = 0,
     waves: Waves = None,
     json: JsonOption = False,
@@ -55,11 +58,11 @@ def encoding(
     are quantised and looked up at its points, and the features also held against its fp16 output.
     """
     if vectors is not None:
-        given = (name, points, pattern, log2_hashmap_size, level_parallel, waves, reuse_cells)
-        if given != ("gia_hash", 8192, "random", 0, 0, None, False):
+        given = (name, points, pattern, log2_hashmap_size, level_parallel, waves, reuse_cells, bank_ports)
+        if given != ("gia_hash", 8192, "random", 0, 0, None, False, 2):
             raise InputError(
                 "--vectors must come without --preset, --points, --pattern, --log2-hashmap-size, --level-parallel, "
-                "--waves and --reuse-cells, not with them; its files hold grids and points"
+                "--waves, --reuse-cells and --bank-ports, not with them; its files hold grids and points"
             )
         result = run_vectors(vectors, arithmetic)
         finish(result, json)
@@ -74,7 +77,7 @@ def encoding(
         engine = whole_engine(grid, level_parallel, arithmetic=arithmetic)
     else:
         engine = level_engine(grid, arithmetic=arithmetic)
-    engine = replace(engine, reuse_cells=reuse_cells)
+    engine = replace(engine, reuse_cells=reuse_cells, bank_ports=bank_ports)
     coordinates = point_stream(pattern, points, grid.n_pos_dims, seed)
     field = random_field(config, arithmetic=arithmetic, seed=seed)
     run = _run_whole if level_parallel else _run_levels

@@ -7,17 +7,17 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.encoding_engine import N_BANKS, PORTS_PER_BANK, EncodingEngineConfig
+from arch.encoding_engine import EncodingEngineConfig
 from rtl.encoding.bank_select import bank_row_bits
 
 __all__ = ["BankArbiter", "PortAddressLayout", "ServedLayout"]
 
 
 class PortAddressLayout(data.ArrayLayout):
-    """One row address per read port: port p of bank b is element ``b * PORTS_PER_BANK + p``."""
+    """One row address per read port: port p of bank b is element ``b * bank_ports + p``."""
 
     def __init__(self, config: EncodingEngineConfig) -> None:
-        super().__init__(unsigned(bank_row_bits(config)), N_BANKS * PORTS_PER_BANK)
+        super().__init__(unsigned(bank_row_bits(config)), config.n_banks * config.bank_ports)
 
 
 class ServedLayout(data.StructLayout):
@@ -28,7 +28,7 @@ class ServedLayout(data.StructLayout):
     """
 
     def __init__(self, config: EncodingEngineConfig) -> None:
-        ports = N_BANKS * PORTS_PER_BANK
+        ports = config.n_banks * config.bank_ports
         super().__init__(
             {
                 "take": config.n_corners,
@@ -41,7 +41,7 @@ class ServedLayout(data.StructLayout):
 class BankArbiter(wiring.Component):
     """Give each corner of a lookup a read port of its bank.
 
-    A lookup takes as many consecutive clocks as ``arch.encoding_engine.conflict_clocks`` says: corners of one bank
+    A lookup takes as many consecutive clocks as ``arch.bank_layout.conflict_clocks`` says: corners of one bank
     are served two a clock, in corner order. The stages before it move only in a lookup's last clock, so no other
     lookup comes between.
 
@@ -73,7 +73,7 @@ class BankArbiter(wiring.Component):
                 "valid": In(1),
                 "three_dims": In(1),
                 **({"reuse": In(1)} if config.reuse_cells else {}),
-                "bank": In(data.ArrayLayout(range(N_BANKS), config.n_corners)),
+                "bank": In(data.ArrayLayout(range(config.n_banks), config.n_corners)),
                 "row": In(data.ArrayLayout(unsigned(bank_row_bits(config)), config.n_corners)),
                 "first_row": In(bank_row_bits(config)),
                 "address": Out(PortAddressLayout(config)),
@@ -84,8 +84,9 @@ class BankArbiter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         corners = self.config.n_corners
-        port_bits = (PORTS_PER_BANK - 1).bit_length()
-        clocks = corners // PORTS_PER_BANK
+        ports = self.config.bank_ports
+        port_bits = (ports - 1).bit_length()
+        clocks = corners // ports
 
         # Stage 1: a corner's rank is how many lower corners want its bank; two ranks are served a clock.
         valid = Signal()
@@ -120,13 +121,13 @@ class BankArbiter(wiring.Component):
             m.d.comb += now[corner].eq(valid & present[corner] & (clock == phase))
             m.d.sync += self.served.port[corner].eq(Cat(rank[corner][:port_bits], bank[corner]))
         m.d.sync += [self.served.take.eq(now), self.served.done.eq(valid & self.advance)]
-        for number in range(N_BANKS):
-            for port in range(PORTS_PER_BANK):
+        for number in range(self.config.n_banks):
+            for port in range(ports):
                 chosen = [
                     Mux(now[corner] & (bank[corner] == number) & (rank[corner][:port_bits] == port), row[corner], 0)
                     for corner in range(port, corners)
                 ]
-                m.d.sync += self.address[number * PORTS_PER_BANK + port].eq(reduce(or_, chosen))
+                m.d.sync += self.address[number * ports + port].eq(reduce(or_, chosen))
         return m
 
     def _count(self, m: Module, name: str, bits: list[Value]) -> Value:

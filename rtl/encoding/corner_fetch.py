@@ -4,7 +4,7 @@ from amaranth.hdl import Module, ShapeLike, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.encoding_engine import N_BANKS, EncodingEngineConfig
+from arch.encoding_engine import EncodingEngineConfig
 from rtl.delay_line import DelayLine
 from rtl.encoding.bank_arbiter import BankArbiter
 from rtl.encoding.bank_select import bank_row_bits
@@ -50,7 +50,7 @@ class CornerFetch(wiring.Component):
                 "valid": In(1),
                 "three_dims": In(1),
                 **({"reuse": In(1)} if config.reuse_cells else {}),
-                "bank": In(data.ArrayLayout(range(N_BANKS), config.n_corners)),
+                "bank": In(data.ArrayLayout(range(config.n_banks), config.n_corners)),
                 "row": In(data.ArrayLayout(unsigned(bank_row_bits(config)), config.n_corners)),
                 "first_row": In(bank_row_bits(config)),
                 "tag": In(tag),
@@ -58,7 +58,7 @@ class CornerFetch(wiring.Component):
                 "done": Out(1),
                 "done_tag": Out(tag),
                 "w_en": In(1),
-                "w_bank": In(range(N_BANKS)),
+                "w_bank": In(config.bank_bits),
                 "w_row": In(bank_row_bits(config)),
                 "w_part": In(range(config.row_words)),
                 "w_data": In(load_part_bits(config)),

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.encoding_engine import N_BANKS, PORTS_PER_BANK, EncodingEngineConfig
+from arch.encoding_engine import EncodingEngineConfig
 from arch.load import DATA_BITS
 from rtl.encoding.bank_arbiter import PortAddressLayout
 from rtl.encoding.bank_select import bank_row_bits
@@ -18,17 +18,17 @@ def load_part_bits(config: EncodingEngineConfig) -> int:
 
 
 class PortWordLayout(data.ArrayLayout):
-    """One table row per read port: port p of bank b is element ``b * PORTS_PER_BANK + p``."""
+    """One table row per read port: port p of bank b is element ``b * bank_ports + p``."""
 
     def __init__(self, config: EncodingEngineConfig) -> None:
-        super().__init__(config.row_bits, N_BANKS * PORTS_PER_BANK)
+        super().__init__(config.row_bits, config.n_banks * config.bank_ports)
 
 
 class FeatureTable(wiring.Component):
-    """Eight banks of ``config.bank_rows`` rows, each read through two ports.
+    """``config.n_banks`` banks of ``config.bank_rows`` rows, each read through ``config.bank_ports`` ports.
 
-    Port 0 of a bank shares its address with the write port, so that a bank is one true dual-port RAM; what port 0
-    reads in a clock of writing is undefined.
+    Port 0 of a bank shares its address with the write port, so that a bank is one true dual-port or one single-port
+    RAM; what port 0 reads in a clock of writing is undefined.
 
     Timing: words come ``config.feature_table_latency`` = 2 clocks after their addresses, every clock. The second one is
     for registers behind the RAMs, whose clock-to-output alone is half a clock of an ECP5.
@@ -42,7 +42,7 @@ class FeatureTable(wiring.Component):
     address : In(PortAddressLayout)
     word : Out(PortWordLayout)
     w_en : In(1), write a part of a row
-    w_bank : In(3)
+    w_bank : In(bank_bits)
     w_row : In(row bits)
     w_part : In(range(row_words)), which 64 bits of the row
     w_data : In(part bits)
@@ -55,7 +55,7 @@ class FeatureTable(wiring.Component):
                 "address": In(PortAddressLayout(config)),
                 "word": Out(PortWordLayout(config)),
                 "w_en": In(1),
-                "w_bank": In(range(N_BANKS)),
+                "w_bank": In(config.bank_bits),
                 "w_row": In(bank_row_bits(config)),
                 "w_part": In(range(config.row_words)),
                 "w_data": In(load_part_bits(config)),
@@ -65,12 +65,12 @@ class FeatureTable(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         parts = self.config.row_words
-        for number in range(N_BANKS):
+        for number in range(self.config.n_banks):
             m.submodules[f"bank_{number}"] = bank = memory.Memory(
                 shape=self.config.row_bits, depth=self.config.bank_rows, init=[]
             )
             write = bank.write_port(granularity=load_part_bits(self.config))
-            first = number * PORTS_PER_BANK
+            first = number * self.config.bank_ports
             m.d.comb += [
                 write.addr.eq(Mux(self.w_en, self.w_row, self.address[first])),
                 write.data.eq(self.w_data.replicate(parts)),
@@ -79,7 +79,7 @@ class FeatureTable(wiring.Component):
                     for part in range(parts)
                 ),
             ]
-            for port in range(PORTS_PER_BANK):
+            for port in range(self.config.bank_ports):
                 read = bank.read_port()
                 m.d.comb += [
                     read.addr.eq(write.addr if port == 0 else self.address[first + port]),

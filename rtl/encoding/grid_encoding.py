@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 
 from arch.encoding_engine import EncodingEngineConfig
 from arch.encoding_image import (
-    BANK_ADDRESS_BITS,
     ENGINE_ADDRESS_SHIFT,
     LEVEL_ADDRESS_SHIFT,
     WORD_ADDRESS_SHIFT,
@@ -114,7 +113,7 @@ class GridEncoding(wiring.Component):
                 m.d.sync += three_dims.eq(offered.data == 3)
 
         level = word.address[LEVEL_ADDRESS_SHIFT:]
-        row = word.address[BANK_ADDRESS_BITS:ENGINE_ADDRESS_SHIFT]
+        row = word.address[config.bank_bits : ENGINE_ADDRESS_SHIFT]
         is_level = pending & (word.target == LoadTarget.LEVEL_REGISTER) & (level < config.n_levels)
         part = word.address[WORD_ADDRESS_SHIFT:]
         is_row = pending & (word.target == LoadTarget.TABLE) & (row < config.bank_rows) & (part < config.row_words)
@@ -128,7 +127,7 @@ class GridEncoding(wiring.Component):
                 engine.register_id.eq(word.address[:LEVEL_ADDRESS_SHIFT]),
                 engine.register_data.eq(word.data),
                 engine.table_en.eq(is_row & (word.address[ENGINE_ADDRESS_SHIFT:WORD_ADDRESS_SHIFT] == number)),
-                engine.table_bank.eq(word.address[:BANK_ADDRESS_BITS]),
+                engine.table_bank.eq(word.address[: config.bank_bits]),
                 engine.table_row.eq(row[: bank_row_bits(config)]),
                 engine.table_part.eq(part),
                 engine.table_data.eq(word.data[: load_part_bits(config)]),

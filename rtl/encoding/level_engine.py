@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.encoding_engine import COUNTER_BITS, N_BANKS, EncodingEngineConfig, EngineCounter
+from arch.encoding_engine import COUNTER_BITS, EncodingEngineConfig, EngineCounter
 from arch.encoding_image import LEVEL_ADDRESS_SHIFT
 from arch.load import DATA_BITS
 from arch.number_format import WEIGHT_FRACTION_BITS
@@ -20,6 +20,7 @@ from rtl.encoding.last_cell import LastCell
 from rtl.encoding.last_corners import LastCorners
 from rtl.encoding.level_registers import LevelRegisters
 from rtl.encoding.pos_fract import PosFract
+from rtl.encoding.queued_fetch import QueuedFetch
 from rtl.encoding.tile_remainder import TileLayout, TileRemainder
 from rtl.streams import PointLayout, VectorLayout
 
@@ -82,7 +83,7 @@ class LevelEngine(wiring.Component):
                 "register_id": In(LEVEL_ADDRESS_SHIFT),
                 "register_data": In(DATA_BITS),
                 "table_en": In(1),
-                "table_bank": In(range(N_BANKS)),
+                "table_bank": In(config.bank_bits),
                 "table_row": In(bank_row_bits(config)),
                 "table_part": In(range(config.row_words)),
                 "table_data": In(load_part_bits(config)),
@@ -181,7 +182,7 @@ class LevelEngine(wiring.Component):
         to_index = config.pos_fract_latency + config.tile_remainder_latency
         m.submodules.hash_delay = hashing = DelayLine(hash_layout, to_index)
         to_place = to_index + config.corner_index_latency
-        m.submodules.bank_bits_delay = bank_bits = DelayLine(BankSelectorLayout(), to_place)
+        m.submodules.bank_bits_delay = bank_bits = DelayLine(BankSelectorLayout(config), to_place)
         for stage in (pos_fract, corner_index, bank_select, hashing, bank_bits):
             m.d.comb += stage.en.eq(advance)
         m.d.comb += [
@@ -248,7 +249,7 @@ class LevelEngine(wiring.Component):
             }
         )
         finished = data.StructLayout({"where": self._where, "valid": 1})
-        m.submodules.fetch = fetch = CornerFetch(config, tag_layout)
+        m.submodules.fetch = fetch = (CornerFetch if config.bank_ports == 2 else QueuedFetch)(config, tag_layout)
         m.submodules.interpolate = interpolate = Interpolate(config)
         m.submodules.fraction_weight = fraction_weight = FractionWeight(config)
 

@@ -35,7 +35,7 @@ class LevelLayoutRegisters(data.StructLayout):
                 "limit": config.index_bits,
                 "hashed": 1,
                 "masked": 1,
-                "bank_bits": BankSelectorLayout(),
+                "bank_bits": BankSelectorLayout(config),
                 "first_row": bank_row_bits(config),
                 "shift": output_shift_bits(),
                 "interpolation": 2,

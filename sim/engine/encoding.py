@@ -7,12 +7,11 @@ The engine is a chain of in-order queues, so a point's clocks follow from those 
   ``point_fifo_depth`` points earlier;
 * an engine issues one lookup in each clock in which its front moves; the front pauses ``conflict_clocks - 1`` clocks
   when a lookup reaches the arbiter, ``front_latency`` moves after its issue, unless it reuses the cell before it;
+  with queues it pauses while a lookup waits for a place in the window instead (``sim.engine.encoding_queue``);
 * features are transferred ``back_latency`` clocks after the arbiter's last clock of the slowest engine's last lookup,
   a clock after the features before, and once they are wanted.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numba
@@ -23,14 +22,14 @@ from arch.encoding_image import check_runnable, level_scale_raw
 from arch.errors import InputError
 from arch.grid import GridConfig
 from arch.number_format import COORDINATE
+from sim.engine.encoding_lookup import arbiter_clocks
+from sim.engine.encoding_queue import new_queues, take_lookup
 
 __all__ = ["EncodingClock", "EncodingTiming", "encoding_cycles"]
 
 _PENDING = 32
 """Ring of lookups with conflicts between issue and arbiter; holds more than ``front_latency`` of them."""
 _RING = _PENDING - 1
-_WORTH_A_THREAD = 1 << 16
-"""Lookups from which on their clocks are computed on all cores."""
 _LOOKUPS, _POINT, _OUTPUT = int(EngineCounter.LOOKUPS), int(EngineCounter.POINT), int(EngineCounter.OUTPUT)
 _PEER, _REUSED = int(EngineCounter.PEER), int(EngineCounter.REUSED)
 
@@ -92,7 +91,7 @@ class EncodingClock:
         self.grid = grid
         self.engine = engine
         self._latencies = np.array([engine.front_latency, engine.back_latency], dtype=np.int64)
-        self._levels = np.zeros((len(layouts), 10), dtype=np.uint64)
+        self._levels = np.zeros((len(layouts), 11), dtype=np.uint64)
         for row, layout in zip(self._levels, layouts, strict=True):
             level = layout.level
             strides = (*level.strides, 0)[:3]
@@ -100,7 +99,9 @@ class EncodingClock:
             # A level too fine for an index wraps to its one row like a tile of one.
             entries = 1 if layout.flat else level.entries
             wraps = layout.flat or layout.tiled
-            row[:] = (scale, *strides[1:], entries, level.hashed, *layout.bank_bits, layout.engine, wraps)
+            # A selector that is not there takes a bit that no index has.
+            *bank_bits, fourth = (*layout.bank_bits, 63)[:4]
+            row[:] = (scale, *strides[1:], entries, level.hashed, *bank_bits, layout.engine, wraps, fourth)
         parallel = engine.level_parallel
         never = -(1 << 60)
         self._accepted = np.array([never], dtype=np.int64)
@@ -113,6 +114,7 @@ class EncodingClock:
         self._count = np.zeros(1, dtype=np.int64)
         # Last cell of each level in each engine; no lookup has had one yet.
         self._cells = np.full((parallel, len(layouts), 3), never, dtype=np.int64)
+        self._queues = new_queues(parallel, engine.lookup_window)
         self._counters = np.zeros((parallel, len(EngineCounter)), dtype=np.int64)
 
     def run(
@@ -153,9 +155,10 @@ class EncodingClock:
         features, shown = np.empty((2, points), dtype=np.int64)
         held = self._front[:, 2].copy()
         coordinates = np.ascontiguousarray(coordinates_raw, dtype=np.uint64)
+        queued = self.engine.bank_ports == 1
         _run(
             coordinates,
-            _arbiter_clocks(coordinates, self._levels),
+            arbiter_clocks(coordinates, self._levels[:0] if queued else self._levels),
             offered,
             wanted,
             self._levels,
@@ -168,6 +171,7 @@ class EncodingClock:
             self._count,
             self._counters,
             self._cells if self.engine.reuse_cells else self._cells[:, :0],
+            self._queues if queued else self._queues[:, :0],
             accepted,
             features,
             shown,
@@ -188,86 +192,6 @@ class EncodingClock:
         end = self._features[(self._count[0] - 1) % self.engine.points_in_flight]
         counters[used, EngineCounter.POINT] += end - self._front[used, 0] - self._front[used, 2]
         return counters
-
-
-@numba.njit(cache=True, inline="always")
-def _place(index, levels, level):
-    """The bank of an index, as the shift of its counter."""
-    one = np.uint64(1)
-    bank = (
-        index >> levels[level, 5] & one
-        | (index >> levels[level, 6] & one) << one
-        | (index >> levels[level, 7] & one) << np.uint64(2)
-    )
-    return bank << np.uint64(2)
-
-
-@numba.njit(cache=True)
-def _lookup_clocks(points, number, levels, level):
-    """Clocks of the arbiter for one point at one level: the fullest bank's corners over its two ports.
-
-    Corners are counted in eight counters of four bits; a bank of 3, 5 or 7 corners and more takes a clock more.
-    """
-    zero, one, shift = np.uint64(0), np.uint64(1), np.uint64(33)
-    half_cell = np.uint64(1) << np.uint64(32)
-    scale, entries = levels[level, 0], levels[level, 3]
-    deep = points.shape[1] == 3
-    x = (points[number, 0] * scale + half_cell) >> shift
-    y = ((points[number, 1] * scale + half_cell) >> shift) * levels[level, 1]
-    z = ((points[number, 2] * scale + half_cell) >> shift) * levels[level, 2] if deep else zero
-    counts = zero
-    if levels[level, 4] != zero:
-        # The hash is linear over bits, and so is the bank.
-        mask = entries - one
-        x_0, x_1 = _place(x & mask, levels, level), _place(x + one & mask, levels, level)
-        y_0, y_1 = _place(y & mask, levels, level), _place(y + levels[level, 1] & mask, levels, level)
-        z_0, z_1 = _place(z & mask, levels, level), _place(z + levels[level, 2] & mask, levels, level)
-        counts += (one << (x_0 ^ y_0 ^ z_0)) + (one << (x_1 ^ y_0 ^ z_0))
-        counts += (one << (x_0 ^ y_1 ^ z_0)) + (one << (x_1 ^ y_1 ^ z_0))
-        if deep:
-            counts += (one << (x_0 ^ y_0 ^ z_1)) + (one << (x_1 ^ y_0 ^ z_1))
-            counts += (one << (x_0 ^ y_1 ^ z_1)) + (one << (x_1 ^ y_1 ^ z_1))
-    else:
-        for upper in range(4 if deep else 2):
-            index = x + y + z
-            if upper & 1:
-                index += levels[level, 1]
-            if upper & 2:
-                index += levels[level, 2]
-            following = index + one
-            if levels[level, 9] != zero:
-                index %= entries
-                following %= entries
-            if index >= entries:
-                index -= entries
-            if following >= entries:
-                following -= entries
-            counts += (one << _place(index, levels, level)) + (one << _place(following, levels, level))
-    top = np.uint64(0x88888888)
-    clocks = np.int64(1)
-    clocks += np.int64((counts + np.uint64(0x55555555)) & top != zero)
-    clocks += np.int64((counts + np.uint64(0x33333333)) & top != zero)
-    clocks += np.int64((counts + np.uint64(0x11111111)) & top != zero)
-    return clocks
-
-
-def _arbiter_clocks(points: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """(levels, points) clocks of the arbiter for every lookup; they depend on nothing else, so cores share them."""
-    clocks = np.empty((len(levels), len(points)), dtype=np.uint8)
-    if clocks.size < _WORTH_A_THREAD:
-        _fill_clocks(points, levels, clocks, 0, len(points))
-        return clocks
-    ends = np.linspace(0, len(points), (os.cpu_count() or 1) + 1).astype(np.int64)
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda first, end: _fill_clocks(points, levels, clocks, first, end), ends[:-1], ends[1:]))
-    return clocks
-
-
-@numba.njit(cache=True, nogil=True)
-def _fill_clocks(points, levels, clocks, first, end):
-    for level in range(levels.shape[0]):
-        for number in range(first, end):
-            clocks[level, number] = _lookup_clocks(points, number, levels, level)
 
 
 @numba.njit(cache=True)
@@ -305,16 +229,23 @@ def _next_move(front, pending, engine, ready):
 
 
 @numba.njit(cache=True)
+def _pause(front, pending, engine, move, latency, clocks):  # noqa: PLR0917 - numba takes no keywords
+    """Use ``move`` for a lookup that holds the front ``clocks`` before move ``move + latency``; the move's clock."""
+    front[engine, 0] = move
+    if clocks:
+        pending[engine, front[engine, 4] & _RING, 0] = move + latency
+        pending[engine, front[engine, 4] & _RING, 1] = clocks
+        front[engine, 4] += 1
+        front[engine, 2] += clocks
+    return move + front[engine, 1]
+
+
+@numba.njit(cache=True)
 def _issue(front, pending, engine, ready, clocks, latency):  # noqa: PLR0917 - numba takes no keywords
     """Issue a lookup of ``clocks`` arbiter clocks from clock ``ready`` on; its last clock there, and its own."""
     move = _next_move(front, pending, engine, ready)
-    front[engine, 0] = move
-    if clocks > 1:
-        pending[engine, front[engine, 4] & _RING, 0] = move + latency
-        pending[engine, front[engine, 4] & _RING, 1] = clocks - 1
-        front[engine, 4] += 1
-        front[engine, 2] += clocks - 1
-    return move + latency + front[engine, 2], move + front[engine, 1]
+    issued = _pause(front, pending, engine, move, latency, clocks - 1)
+    return move + latency + front[engine, 2], issued
 
 
 @numba.njit(cache=True)
@@ -339,7 +270,7 @@ def _idle(front, pending, counters, engine, offered, credit, accepted):  # noqa:
 @numba.njit(cache=True)
 def _run(  # noqa: PLR0917 - numba takes no keywords
     points, arbiter, offered, wanted, levels, latencies, last_accepted, last_features, popped, front, pending, count,
-    counters, cells, accepted, features, shown,
+    counters, cells, queues, accepted, features, shown,
 ):  # fmt: skip
     in_flight, fifo_depth, parallel = last_features.shape[0], popped.shape[1], popped.shape[0]
     n_levels, used = levels.shape[0], min(parallel, levels.shape[0])
@@ -358,12 +289,16 @@ def _run(  # noqa: PLR0917 - numba takes no keywords
             if front[engine, 0] + front[engine, 1] < clock:
                 _idle(front, pending, counters, engine, offered[number], credit, clock)
             for level in range(engine, n_levels, parallel):
-                if cells.shape[1] and _same_cell(points, number, levels[level, 0], cells[engine, level]):
-                    clocks = np.int64(1)
-                    counters[engine, _REUSED] += 1
+                reads = not cells.shape[1] or not _same_cell(points, number, levels[level, 0], cells[engine, level])
+                counters[engine, _REUSED] += not reads
+                if queues.shape[1]:
+                    move = _next_move(front, pending, engine, clock + 1)
+                    arrival = move + latencies[0] - 1 + front[engine, 2]
+                    taken, done = take_lookup(points, number, levels, level, queues[engine], arrival, reads)
+                    issued = _pause(front, pending, engine, move, latencies[0] - 1, taken - arrival)
                 else:
-                    clocks = np.int64(arbiter[level, number])
-                done, issued = _issue(front, pending, engine, clock + 1, clocks, latencies[0])
+                    clocks = np.int64(arbiter[level, number]) if reads else np.int64(1)
+                    done, issued = _issue(front, pending, engine, clock + 1, clocks, latencies[0])
                 counters[engine, _LOOKUPS] += 1
             popped[engine, fifo_slot] = issued
             finished = max(finished, done) if engine else done

@@ -13,7 +13,8 @@ from arch.errors import InputError
 from arch.grid import GridConfig
 from arch.multi_point_encoding import MultiPointConfig
 from arch.number_format import COORDINATE
-from sim.engine.encoding import _PENDING, EncodingClock, _issue, _lookup_clocks
+from sim.engine.encoding import _PENDING, EncodingClock, _issue
+from sim.engine.encoding_lookup import lookup_clocks
 
 __all__ = ["MultiPointTiming", "group_sizes", "multi_point_cycles"]
 
@@ -133,7 +134,7 @@ def _run(  # noqa: PLR0917 - numba takes no keywords
                 continue
             done = np.int64(0)
             for level in range(local, n_levels, lane_engines):
-                clocks = _lookup_clocks(points, first + engine // lane_engines, levels, level)
+                clocks = lookup_clocks(points, first + engine // lane_engines, levels, level)
                 done, issued = _issue(front, pending, engine, clock + 1, clocks, front_latency)
             popped[engine, pushed[engine] % fifo_depth] = issued
             pushed[engine] += 1

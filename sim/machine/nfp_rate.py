@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arch.encoding_engine import N_BANKS, EncodingEngineConfig, level_layouts
+from arch.encoding_engine import EncodingEngineConfig, level_layouts
 from arch.field import FieldConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.nfp import NfpConfig
@@ -91,7 +91,7 @@ def nfp_for(field: FieldConfig) -> NfpConfig:
         level_parallel=parallel,
         table_rows=_MOST_TABLE_ROWS,
     )
-    rows = max(layout.rows for layout in level_layouts(grid, roomy)) * N_BANKS
+    rows = max(layout.rows for layout in level_layouts(grid, roomy)) * roomy.n_banks
     return NfpConfig(
         encoding=EncodingEngineConfig(
             n_pos_dims=roomy.n_pos_dims,

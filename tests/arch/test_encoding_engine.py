@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arch.encoding_engine import (
-    HASHED_BANK_BITS,
-    N_BANK_BIT_POSITIONS,
-    N_BANKS,
-    EncodingEngineConfig,
-    bank_of,
-    conflict_clocks,
-    fitting_engine,
-    level_layouts,
-    squeeze,
-)
+from arch.bank_layout import HASHED_BANK_BITS, N_BANK_BIT_POSITIONS, bank_of, conflict_clocks, squeeze
+from arch.encoding_engine import EncodingEngineConfig, fitting_engine, level_layouts
 from arch.encoding_image import check_runnable
 from arch.errors import InputError
 from arch.grid import GridConfig
@@ -26,35 +17,40 @@ from arch.presets import FIELDS
 SMALL = GridConfig(n_pos_dims=3, n_levels=4, log2_hashmap_size=10, base_resolution=5, per_level_scale=1.8)
 
 
-@given(st.sets(st.integers(0, N_BANK_BIT_POSITIONS - 1), min_size=3, max_size=3), st.integers(9, 14))
+@given(st.sets(st.integers(0, N_BANK_BIT_POSITIONS - 1), min_size=3, max_size=4), st.integers(9, 14))
 @settings(max_examples=40, deadline=None)
 def test_bank_and_row_name_every_index_once(bits, index_bits):
     bank_bits = tuple(sorted(bits))
     index = np.arange(1 << index_bits)
     bank, row = bank_of(index, bank_bits), squeeze(index, bank_bits)
-    assert len(np.unique(row * N_BANKS + bank)) == len(index)
-    assert row.max() == (1 << index_bits) // N_BANKS - 1
+    banks = 1 << len(bank_bits)
+    assert bank.max() == banks - 1 and len(np.unique(row * banks + bank)) == len(index)
+    assert row.max() == (1 << index_bits) // banks - 1
 
 
 def test_conflict_clocks_is_the_fullest_bank_over_two_ports():
     banks = np.array([[0, 0, 1, 1, 2, 2, 3, 3], [0, 0, 0, 1, 2, 3, 4, 5], [7] * 8, [0, 0, 0, 0, 0, 1, 2, 3]])
     assert conflict_clocks(banks).tolist() == [1, 2, 4, 3]
 
+    # 16 banks of one port
+    assert conflict_clocks(banks, 16).tolist() == [2, 3, 8, 5]
 
-def test_levels_of_an_engine_never_overlap():
-    engine = EncodingEngineConfig(n_levels=4, level_parallel=2, table_rows=4096)
+
+@pytest.mark.parametrize("bank_ports", [2, 1])
+def test_levels_of_an_engine_never_overlap(bank_ports):
+    engine = EncodingEngineConfig(n_levels=4, level_parallel=2, table_rows=4096, bank_ports=bank_ports)
     layouts = level_layouts(SMALL, engine)
     used = [set() for _ in range(2)]
     for layout in layouts:
         assert layout.engine == layout.level.index % 2
         bank, row = layout.place(np.arange(layout.level.entries))
-        rows = set((row * N_BANKS + bank).tolist())
+        rows = set((row * engine.n_banks + bank).tolist())
         assert len(rows) == layout.level.entries
         assert row.min() >= layout.first_row and row.max() < layout.first_row + layout.rows <= engine.bank_rows
         assert not rows & used[layout.engine]
         used[layout.engine] |= rows
         if layout.level.hashed:
-            assert layout.bank_bits == HASHED_BANK_BITS
+            assert layout.bank_bits == HASHED_BANK_BITS[engine.n_banks]
 
 
 def test_bank_bits_cost_almost_nothing(seed):
@@ -87,6 +83,7 @@ def test_latency_adds_up_and_leaves_credit(dims):
     assert config.latency == 18 + 2 * dims <= 24
     # One credit a point: a clock to take it, ``latency`` to its features, and the credit is back.
     assert config.points_in_flight > config.latency
+    assert replace(config, bank_ports=1).latency == config.latency + 1
     tiled = replace(config, tile_remainder=True)
     assert tiled.latency == config.latency + 9 < tiled.points_in_flight
 
@@ -100,6 +97,8 @@ def test_latency_adds_up_and_leaves_credit(dims):
         ({"level_parallel": 3}, "level_parallel must be one of 1, 2, 4, 8, 16, not 3"),
         ({"n_levels": 2, "level_parallel": 4}, "level_parallel must be at most n_levels = 2, not 4"),
         ({"table_rows": 100}, "table_rows must be a multiple of 8, not 100"),
+        ({"table_rows": 24, "bank_ports": 1}, "table_rows must be a multiple of 16, not 24"),
+        ({"bank_ports": 3}, "bank_ports must be one of 1, 2, not 3"),
         ({"tile_remainder": None}, "tile_remainder must be one of True, False, not None"),
         ({"reuse_cells": "yes"}, "reuse_cells must be one of True, False, not 'yes'"),
         ({"counters": 1}, "counters must be one of True, False, not 1"),

@@ -77,6 +77,10 @@ def test_every_lane_holds_a_copy(seed):
             {"engine": EncodingEngineConfig(n_levels=4, level_parallel=4, reuse_cells=True)},
             "reuse_cells of a multi-point encoding's engines must be False, not True",
         ),
+        (
+            {"engine": EncodingEngineConfig(n_levels=4, level_parallel=4, bank_ports=1)},
+            "bank_ports of a multi-point encoding's engines must be 2, not 1",
+        ),
     ],
 )
 def test_refusals(change, message):

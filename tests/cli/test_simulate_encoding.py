@@ -60,7 +60,7 @@ def test_the_librarys_grids_through_the_rtl(tmp_path: Path, capsys: pytest.Captu
             ("--points", "5"),
             (
                 "--vectors must come without --preset, --points, --pattern, --log2-hashmap-size, --level-parallel, "
-                "--waves and --reuse-cells, not with them; its files hold grids and points"
+                "--waves, --reuse-cells and --bank-ports, not with them; its files hold grids and points"
             ),
         ),
     ],

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arch.encoding_engine import EncodingEngineConfig, EngineCounter, conflict_clocks, level_layouts
+from arch.bank_layout import conflict_clocks
+from arch.encoding_engine import EncodingEngineConfig, EngineCounter, level_layouts
 from arch.errors import InputError
 from arch.grid import GridConfig
 from sim.engine.encoding import EncodingClock, encoding_cycles

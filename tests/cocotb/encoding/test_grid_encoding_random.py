@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import arch.encoding_engine
-from arch.encoding_engine import EncodingEngineConfig, LevelLayout, conflict_clocks, level_layouts
+from arch.bank_layout import N_BANK_BIT_POSITIONS, conflict_clocks
+from arch.encoding_engine import EncodingEngineConfig, LevelLayout, level_layouts
 from arch.encoding_image import check_runnable, level_scale_raw
 from arch.errors import InputError
 from arch.grid import INTERPOLATIONS, GridConfig, GridLevel
@@ -179,12 +180,13 @@ def draw_grid(rng: np.random.Generator, engine: EncodingEngineConfig, kind: str,
 def any_bank_bits(seed: int):
     """A choice of bank bits that is drawn, not searched: slower, and it reaches every selector and every conflict."""
 
-    def choose(level: GridLevel, n_pos_dims: int) -> tuple[int, ...]:
+    def choose(level: GridLevel, n_pos_dims: int, n_banks: int) -> tuple[int, ...]:
         rng = np.random.default_rng([seed, level.entries, n_pos_dims])
-        top = max(3, min(arch.encoding_engine.N_BANK_BIT_POSITIONS, (level.entries - 1).bit_length()))
+        n_bits = (n_banks - 1).bit_length()
+        top = max(n_bits, min(N_BANK_BIT_POSITIONS, (level.entries - 1).bit_length()))
         if rng.random() < 0.6:
-            return (top - 3, top - 2, top - 1)  # high bits put neighbours into one bank
-        return tuple(sorted(rng.choice(top, 3, replace=False).tolist()))
+            return tuple(range(top - n_bits, top))  # high bits put neighbours into one bank
+        return tuple(sorted(rng.choice(top, n_bits, replace=False).tolist()))
 
     return choose
 

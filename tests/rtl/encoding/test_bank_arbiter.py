@@ -5,7 +5,8 @@ import pytest
 from amaranth.hdl import Fragment
 from amaranth.sim import Simulator
 
-from arch.encoding_engine import EncodingEngineConfig, conflict_clocks
+from arch.bank_layout import conflict_clocks
+from arch.encoding_engine import EncodingEngineConfig
 from rtl.encoding.bank_arbiter import BankArbiter
 
 

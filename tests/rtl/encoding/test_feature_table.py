@@ -5,24 +5,26 @@ import pytest
 from amaranth.hdl import Fragment
 from amaranth.sim import Simulator
 
-from arch.encoding_engine import N_BANKS, EncodingEngineConfig
+from arch.encoding_engine import EncodingEngineConfig
 from rtl.encoding.corner_gather import CornerGather
 from rtl.encoding.feature_table import FeatureTable
 
 
-@pytest.mark.parametrize(("n_features", "arithmetic"), [(4, "int8"), (8, "int16")])
-def test_both_ports_read_what_was_written(n_features, arithmetic, seed):
+@pytest.mark.parametrize(("n_features", "arithmetic", "bank_ports"), [(4, "int8", 2), (8, "int16", 2), (2, "int8", 1)])
+def test_every_port_reads_what_was_written(n_features, arithmetic, bank_ports, seed):
     """Rows of one load word, and of two that are written apart, the upper one first."""
     rng = np.random.default_rng(seed)
-    config = EncodingEngineConfig(table_rows=128, n_features_per_level=n_features, arithmetic=arithmetic)
+    config = EncodingEngineConfig(
+        table_rows=128, n_features_per_level=n_features, arithmetic=arithmetic, bank_ports=bank_ports
+    )
     table = FeatureTable(config)
     part_bits = config.row_bits // config.row_words
-    parts = rng.integers(0, 1 << min(part_bits, 62), (N_BANKS, config.bank_rows, config.row_words)).tolist()
+    parts = rng.integers(0, 1 << min(part_bits, 62), (config.n_banks, config.bank_rows, config.row_words)).tolist()
     content = [[sum(part << i * part_bits for i, part in enumerate(row)) for row in bank] for bank in parts]
 
     async def bench(ctx):
         ctx.set(table.w_en, 1)
-        for bank in range(N_BANKS):
+        for bank in range(config.n_banks):
             for row in range(config.bank_rows):
                 ctx.set(table.w_bank, bank)
                 ctx.set(table.w_row, row)
@@ -35,10 +37,10 @@ def test_both_ports_read_what_was_written(n_features, arithmetic, seed):
         ctx.set(table.w_data, 0)
         expected = []
         for _ in range(60):
-            rows = rng.integers(0, config.bank_rows, 2 * N_BANKS)
+            rows = rng.integers(0, config.bank_rows, 16)
             ctx.set(table.address, rows.tolist())
             await ctx.tick()
-            expected.append([content[port // 2][row] for port, row in enumerate(rows)])
+            expected.append([content[port // bank_ports][row] for port, row in enumerate(rows)])
             if len(expected) >= config.feature_table_latency:
                 assert list(ctx.get(table.word)) == expected[-config.feature_table_latency]
 

@@ -129,8 +129,12 @@ GRIDS = {
     # level 1 has 2000 vertices an axis: past 1625 the library reads row 0 for every point
     "flat": GridConfig(n_pos_dims=3, grid_type="Tiled", n_levels=2, base_resolution=8, per_level_scale=250.0),
 }
-GRIDS["reuse"], GRIDS["reuse 2d"] = GRIDS["3d"], GRIDS["2d"]
+GRIDS["reuse"] = GRIDS["queued"] = GRIDS["queued reuse"] = GRIDS["3d"]
+GRIDS["reuse 2d"] = GRIDS["queued 2d"] = GRIDS["2d"]
 ENGINES = {
+    "queued": replace(SMALL, bank_ports=1),
+    "queued 2d": replace(SMALL, bank_ports=1),
+    "queued reuse": replace(SMALL, bank_ports=1, reuse_cells=True),
     "reuse": replace(SMALL, reuse_cells=True),
     "reuse 2d": replace(SMALL, reuse_cells=True),
     "wide": replace(SMALL, n_pos_dims=2, n_features_per_level=8, arithmetic="int16"),
@@ -155,6 +159,10 @@ ENGINES = {
         ("wide", 1.0, 1.0),
         ("reuse", 1.0, 0.7),
         ("reuse 2d", 0.7, 1.0),
+        ("queued", 1.0, 1.0),
+        ("queued", 0.6, 0.4),
+        ("queued 2d", 1.0, 1.0),
+        ("queued reuse", 1.0, 1.0),
     ],
 )
 def test_golden(name, source, sink, seed):
@@ -166,7 +174,7 @@ def test_golden(name, source, sink, seed):
             rng.choice([0, 1, ONE // 2, ONE - 1, ONE], (12, grid.n_pos_dims)),
         ]
     )
-    if name.startswith("reuse"):
+    if "reuse" in name:
         # A walk of small steps behind the random points: most cells are those of the point before.
         points = np.concatenate([points, points[:1] // 2 + np.arange(30)[:, None] * (ONE >> 7)])
     run = Run(ENGINES.get(name, SMALL), grid, points, seed).simulate(source=source, sink=sink)
