@@ -94,5 +94,6 @@ NFPS: Mapping[str, NfpConfig] = {
 SCHEDULERS: Mapping[str, SchedulerConfig] = {
     "scheduler-8": SchedulerConfig(n_descriptors=8, n_operations=8, n_chunks=8),
     "scheduler-32": SchedulerConfig(),
+    "scheduler-32-debug": SchedulerConfig(check_load=True, trace=True),
 }
-"""Scheduler units to simulate and to write as Verilog."""
+"""Scheduler units to simulate and to write as Verilog; ``-debug`` checks what it loads and traces what it does."""

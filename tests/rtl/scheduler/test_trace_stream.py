@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from arch.descriptor import pack_program
+from arch.presets import SCHEDULERS
 from arch.program import Program
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.scheduler_unit import SchedulerUnit
@@ -108,6 +109,12 @@ def test_a_record_that_is_not_taken_in_time_is_said_to_be_lost(simulate_block: C
         assert len(records) == 6 * len(program.nano_operations)
 
     simulate_block(dut, testbench, limit=20000)
+
+
+def test_the_debug_preset_has_both_ports() -> None:
+    members = SchedulerUnit(SCHEDULERS["scheduler-32-debug"]).signature.members
+    assert {"trace", "stalls", "credits", "refused", "fault"} <= set(members)
+    assert not {"trace", "refused"} & set(SchedulerUnit(SCHEDULERS["scheduler-32"]).signature.members)
 
 
 @pytest.mark.parametrize("port", ["trace", "trace_lost", "stalls", "credits"])
