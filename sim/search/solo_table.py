@@ -4,7 +4,7 @@ Two sources. ``artifact``: the very table NanoFlow's published search had, for o
 can be compared. ``calibrated``: :class:`sim.machine.token_times.TokenTimes`, for every model and device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,16 @@ class SoloTable:
         """Chunks of the dense batch."""
         return self.decode_chunks + self.prefill_chunks
 
+    @property
+    def least_period_us(self) -> float:
+        """Time of the unit with most to do, each kernel cut into whatever pieces take least: no layer is shorter."""
+        us, every = self.us, self.n_chunks
+        gemm = sum(_least(us[kernel], every) for kernel in ("KQV", "O", "UpGate", "Down"))
+        gemv = _least(us["DecodeAttention"], self.decode_chunks) + us["PrefillAttention"][self.prefill_chunks]
+        gathered = [sum(pair) for pair in zip(us["AttentionAllGather"], us["OutputAllGather"], strict=True)]
+        output = [min(pair) for pair in zip(gathered, us["OutputAllReduce"], strict=True)]
+        return max(gemm, gemv, _least(output, every) + _least(us["DownAllReduce"], every))
+
 
 def solo_table(
     model: LanguageModelConfig, node: NodeConfig, batch: TokenBatch, decode_chunks: int, times: str = "auto"
@@ -108,6 +118,14 @@ def solo_table(
             for name, kernel in kernels.items()
         },
     )
+
+
+def _least(times: Sequence[float], chunks: int) -> float:
+    """Least time of that many chunks in any pieces."""
+    best = [0.0]
+    for n in range(1, chunks + 1):
+        best.append(min(times[piece] + best[n - piece] for piece in range(1, n + 1)))
+    return best[chunks]
 
 
 def _along(points: np.ndarray) -> Callable[[int], float]:

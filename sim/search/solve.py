@@ -64,7 +64,7 @@ def solve_layer(
     check_integer("n_parts", n_parts, 1, 4)
     check_positive("effort", effort)
     check_integer("seed", seed, 0, (1 << 31) - 1)
-    watch = _Watch(effort, progress)
+    watch = _Watch(effort, progress, table.least_period_us)
     sequential = sequential_plan(table).period_us
     coarse = LayerModel(
         table, n_batches=n_batches, n_parts=n_parts, tick_us=sequential / _COARSE_PARTS, round_up=True,
@@ -77,15 +77,16 @@ def solve_layer(
     # a plan of this very table is worth more than a coarse one; of another mix it may not even be possible
     fine.hint(found if warm_start is None or warm_start.period_us > found.period_us else warm_start)
     refined = _solve(fine, (1.0 - _COARSE_EFFORT) * effort, seed, watch, proves=True)
-    return replace(found, bound_us=watch.bound_us) if refined is None else refined
+    best = found if refined is None else refined
+    return replace(best, bound_us=max(best.bound_us, watch.bound_us))
 
 
 class _Watch:
     """Effort spent in all, and the best of both solvers."""
 
-    def __init__(self, effort: float, report: Callable[[SearchProgress], None] | None) -> None:
+    def __init__(self, effort: float, report: Callable[[SearchProgress], None] | None, bound_us: float) -> None:
         self.effort, self._report = effort, report
-        self.spent, self._period, self.bound_us = 0.0, 0.0, 0.0
+        self.spent, self._period, self.bound_us = 0.0, 0.0, bound_us
 
     def note(self, spent: float, period_us: float | None, bound_us: float | None) -> None:
         """A better period or bound, ``spent`` into the current solver."""

@@ -38,6 +38,7 @@ def test_json_and_program_file(capsys, tmp_path):
 
 
 @pytest.mark.cosim
+@pytest.mark.long
 def test_the_program_takes_the_same_clocks_on_the_rtl(capsys):
     assert run([*QUICK, "--rtl", "--json"]) == 0
     rtl = json.loads(capsys.readouterr().out)["rtl"]

@@ -186,6 +186,15 @@ def test_one_nano_batch_of_one_part_is_the_sequential_layer():
     assert plan.bound_us == pytest.approx(plan.period_us, abs=1.0)
 
 
+def test_the_least_period_is_that_of_the_busiest_unit():
+    """The GEMMs of the published times, against every way to cut each of them in up to three."""
+    table = published_table()
+    cuts = [[a, b, 16 - a - b] for a in range(17) for b in range(17 - a)]
+    by_three = {k: min(sum(table.us[k][n] for n in cut) for cut in cuts) for k in ("KQV", "O", "UpGate", "Down")}
+    assert table.least_period_us <= sum(by_three.values()) + 1e-9
+    assert 0.9 * sum(by_three.values()) < table.least_period_us < 2005
+
+
 def test_times_below_the_measured_sizes_are_not_taken_to_be_shorter():
     table = published_table()
     assert table.us["UpGate"][1] == table.us["UpGate"][5] == 287.0
