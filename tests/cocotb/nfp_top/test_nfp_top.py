@@ -16,8 +16,10 @@ from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.nfp import ClusterConfig, NfpConfig
 from arch.number_format import COORDINATE, integer_profile
+from arch.presets import NFPS
 from arch.random_field import random_field
 from arch.scheduler import SchedulerConfig
+from arch.trained import TRAINED, load_trained, trained_path
 from reference.field import field_integer
 from reference.spherical_harmonics import harmonics_integer
 from rtl.nfp_top import NfpTop
@@ -85,3 +87,28 @@ def test_nfp_top(cocotb_run, seed: int, tmp_path: Path) -> None:
     # full nano-batches on both processors and a part of one
     paths = [_case(app, tmp_path, seed, 5 * 24 + 7) for app in FIELDS_OF_BENCH]
     cocotb_run(NfpTop(CONFIG), "nfp_top", BENCH, environment=_environment(CONFIG, paths))
+
+
+@pytest.mark.cocotb
+@pytest.mark.long
+def test_trained_fields(cocotb_run, tmp_path: Path) -> None:
+    """The photograph and the solid, 16 x 16 pixels each, through registers and streams."""
+    config = ClusterConfig(nfp=NFPS["nfp-16x16"], n_nfps=1)
+    pixels, paths = (np.arange(16) + 0.5) / 16, []
+    for app in TRAINED:
+        field = load_trained(app)
+        across, down = np.meshgrid(pixels, pixels)
+        depth = [np.full(256, 0.5)] if field.config.grid.n_pos_dims == 3 else []
+        positions = np.column_stack([across.ravel(), down.ravel(), *depth])
+        coordinates = COORDINATE.quantize(positions)
+        golden = field_integer(field, torch.from_numpy(positions)).numpy()
+        paths.append(tmp_path / f"{app}.npz")
+        np.savez(
+            paths[-1],
+            checkpoint=str(trained_path(app, "int8")),
+            coordinates=coordinates,
+            codes=np.zeros(0),
+            golden=golden,
+        )
+    bench = Path(__file__).with_name("trained_fields_bench.py")
+    cocotb_run(NfpTop(config), "nfp_top", bench, environment=_environment(config, paths))
