@@ -24,6 +24,7 @@ def memory(
     requests: Annotated[int, typer.Option(help="Bursts of 32 bytes.")] = 1_000_000,
     mapping: Annotated[str, typer.Option(help=f"Address mapping: {', '.join(MAPPINGS)}.")] = "line",
     refresh: Annotated[str | None, typer.Option(help=f"{' or '.join(REFRESHES)}; the preset's if left out.")] = None,
+    write_window: Annotated[int, typer.Option(help="Writes a controller collects before it drains them.")] = 128,
     stride: Annotated[int, typer.Option(help="Bytes between requests of the strided pattern.")] = 4096,
     footprint_mb: Annotated[
         float | None, typer.Option(help="Decimal megabytes the pattern covers; the whole memory if left out.")
@@ -41,7 +42,8 @@ def memory(
     name = find_preset("memory", {known: known for known in preset_names("memory")}, name.replace("-", "_"))
     config = load_memory(name)
     dram = config.dram if refresh is None else replace(config.dram, refresh=refresh)
-    controller = replace(config.controller, mapping=find_preset("mapping", MAPPINGS, mapping))
+    chosen = find_preset("mapping", MAPPINGS, mapping)
+    controller = replace(config.controller, mapping=chosen, write_window=write_window)
     config = replace(config, dram=dram, controller=controller)
     if not 0 <= seed < 1 << 63:
         raise InputError(f"seed must be an integer from 0 to {(1 << 63) - 1}, not {seed}")

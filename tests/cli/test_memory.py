@@ -39,6 +39,14 @@ def test_through_the_l2_a_table_is_read_once(capsys):
     assert result["dram_requests"] <= 1e6 / 32 and result["l2_hit_rate"] > 0.89
 
 
+def test_longer_drains_copy_faster(capsys):
+    rates = []
+    for window in ("32", "256"):
+        assert run("--pattern", "copy", "--requests", "200000", "--write-window", window, "--json") == 0
+        rates.append(json.loads(capsys.readouterr().out)["gbytes_per_s"])
+    assert 1.5 < rates[1] / rates[0] < 2.0
+
+
 def test_a_hyphen_is_an_underscore(capsys):
     assert run("--preset", "a100-80gb", "--requests", "1000", "--json") == 0
     assert json.loads(capsys.readouterr().out)["preset"] == "a100_80gb"
@@ -62,6 +70,7 @@ def test_mappings_and_refreshes_can_be_chosen(capsys):
         (["--requests", "0"], "requests must be an integer from 1 to 67108864, not 0"),
         (["--mapping", "x"], "mapping preset must be one of line, row, group_high, channel_high, not 'x'"),
         (["--refresh", "x"], "refresh must be one of per_bank, all_bank, not 'x'"),
+        (["--write-window", "0"], "write_window must be an integer from 1 to 1024, not 0"),
         (["--stride", "8"], "stride_bytes must be an integer from 32 to 103079215104, not 8"),
         (["--footprint-mb", "nan"], "footprint_mb must be a number above 0 and below 1e9, not nan"),
         (["--seed", "-1"], "seed must be an integer from 0 to 9223372036854775807, not -1"),
