@@ -12,9 +12,12 @@ _TABLE_ROWS = (1 << 18, 1 << 23, 1 << 24)
 
 def whole_engine(grid: GridConfig, level_parallel: int, *, arithmetic: str = "int8") -> EncodingEngineConfig:
     """A 3-dimensional 16-level build that holds ``grid`` on so many level engines."""
-    smallest = fitting_engine(grid, level_parallel=level_parallel, arithmetic=arithmetic)
+    # The grid may have fewer levels than the build has engines.
+    in_use = min(level_parallel, 1 << grid.n_levels.bit_length() - 1)
+    smallest = fitting_engine(grid, level_parallel=in_use, arithmetic=arithmetic)
     rows = next(rows for rows in _TABLE_ROWS if rows >= smallest.table_rows)
-    return replace(smallest, n_pos_dims=3, n_levels=16, table_rows=rows, counters=True)
+    shape = {"n_pos_dims": 3, "n_levels": 16, "level_parallel": level_parallel, "table_rows": rows}
+    return replace(smallest, **shape, counters=True)
 
 
 def level_engine(grid: GridConfig, *, arithmetic: str = "int8") -> EncodingEngineConfig:

@@ -1,6 +1,7 @@
 """``ngpc simulate encoding``: every level of a grid by itself at a point a clock, or the whole grid on some engines."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from arch.encoding_engine import (
 )
 from arch.encoding_image import encoding_image
 from arch.errors import InputError
+from arch.multi_point_encoding import MultiPointConfig
 from arch.number_format import integer_profile
 from arch.presets import FIELDS, preset
 from arch.random_field import random_field
@@ -36,6 +38,9 @@ def encoding(
     level_parallel: Annotated[
         int, typer.Option(help="Physical level engines, 1, 2, 4, 8 or 16, for the whole grid; 0: each level alone.")
     ] = 0,
+    points_per_clock: Annotated[
+        int, typer.Option(help="With --level-parallel: points a clock of grids with few levels, 1, 2, 4, 8 or 16.")
+    ] = 1,
     vectors: Annotated[
         Path | None,
         typer.Option(help="Folder of tiny-cuda-nn's vectors: their grids, tables and points instead of a preset's."),
@@ -54,9 +59,12 @@ def encoding(
     """The grid encoding engine on a preset's grid with random tables.
 
     By default every level runs alone on one build, its registers and table loaded anew, so that its clocks are its
-    own. With ``--level-parallel`` all levels of a point run together. With ``--vectors`` tables of the real library
-    are quantised and looked up at its points, and the features also held against its fp16 output.
+    own. With ``--level-parallel`` all levels of a point run together, with ``--points-per-clock`` those of several
+    points. With ``--vectors`` tables of the real library are quantised and looked up at its points, and the features
+    also held against its fp16 output.
     """
+    if points_per_clock != 1 and not level_parallel:
+        raise InputError(f"--points-per-clock must come with --level-parallel, not {points_per_clock} without it")
     if vectors is not None:
         given = (name, points, pattern, log2_hashmap_size, level_parallel, waves, reuse_cells, bank_ports)
         if given != ("gia_hash", 8192, "random", 0, 0, None, False, 2):
@@ -79,8 +87,11 @@ def encoding(
         engine = level_engine(grid, arithmetic=arithmetic)
     engine = replace(engine, reuse_cells=reuse_cells, bank_ports=bank_ports)
     coordinates = point_stream(pattern, points, grid.n_pos_dims, seed)
-    field = random_field(config, arithmetic=arithmetic, seed=seed)
     run = _run_whole if level_parallel else _run_levels
+    if points_per_clock != 1:
+        lanes = MultiPointConfig(engine=replace(engine, counters=False), points_per_clock=points_per_clock)
+        run = partial(_run_multi_point, lanes)
+    field = random_field(config, arithmetic=arithmetic, seed=seed)
     result = {"preset": name, "pattern": pattern, "points": points, **run(field, engine, coordinates, waves)}
     finish(result, json)
 
@@ -150,6 +161,38 @@ def _run_whole(field: QuantizedField, engine: EncodingEngineConfig, coordinates:
             for layout in level_layouts(grid, engine)
         ],
         "engines": [{"engine": number} | _counted(rtl, model.counters[number]) for number, rtl in enumerate(counters)],
+    }
+
+
+def _run_multi_point(
+    config: MultiPointConfig, field: QuantizedField, engine: EncodingEngineConfig, coordinates: np.ndarray, waves: Waves
+) -> dict:
+    """All levels of several points together."""
+    from sim.cosim.multi_point import MultiPointSimulator
+    from sim.engine.multi_point_encoding import multi_point_cycles
+
+    grid, points = field.config.grid, len(coordinates)
+    with (
+        progress(f"simulating {points} points") as update,
+        MultiPointSimulator(config, grid, field.tables, field.level_shifts, waves=waves) as simulator,
+    ):
+        run = simulator.run(coordinates, progress=update)
+    model = multi_point_cycles(grid, config, coordinates)
+    golden = _golden(field, coordinates)
+    differ = (run.outputs.reshape(golden.shape) != golden).sum(axis=(0, 2))
+    return {
+        "level_parallel": engine.level_parallel,
+        "points_per_clock": config.lanes(grid.n_levels),
+        "latency_clk": int(run.given[0]),
+        "clk_per_point": run.clk_per_point,
+        "held_clk": int(model.held.sum()),
+        "mismatches": int(differ.sum()),
+        "cycles_rtl": run.cycles,
+        "cycles_model": model.cycles,
+        "levels": [
+            _describe(layout) | {"mismatches": int(differ[layout.level.index])}
+            for layout in level_layouts(grid, engine)
+        ],
     }
 
 

@@ -1,12 +1,16 @@
-"""``ngpc simulate encoding --vectors``: the real library's grids through the RTL."""
+"""``ngpc simulate encoding``: the real library's grids through the RTL, and several points a clock."""
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from arch.encoding_engine import EncodingEngineConfig
+from arch.grid import GridConfig
+from arch.presets import FIELDS
 from cli.main import main
 
 VECTORS = Path(__file__).parents[1] / "reference" / "vectors"
@@ -73,3 +77,44 @@ def test_wrong_input_is_one_sentence(
         shutil.copy(VECTORS / f"{name}.npz", tmp_path)
     code, out, err = _run(capsys, "--vectors", str(tmp_path), *options)
     assert (code, out, err) == (2, "", f"ngpc: {sentence.format(folder=str(tmp_path))}\n")
+
+
+@pytest.mark.cosim
+def test_two_points_a_clock(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two levels on four engines are two lanes; a small grid and build stand for a preset's."""
+    engine = EncodingEngineConfig(
+        n_pos_dims=2, n_levels=4, level_parallel=4, n_features_per_level=1, table_rows=512, arithmetic="int16"
+    )
+    grid = GridConfig(n_pos_dims=2, n_levels=2, n_features_per_level=1, log2_hashmap_size=7, base_resolution=9)
+    field = FIELDS["gia_lowres"]
+    small = replace(field, grid=grid, network=replace(field.network, n_input_dims=2))
+    monkeypatch.setattr("cli.simulate_encoding.FIELDS", {"gia_lowres": small})
+    monkeypatch.setattr("cli.simulate_encoding.whole_engine", lambda *_, **__: replace(engine, counters=True))
+    arguments = ("--preset", "gia_lowres", "--arithmetic", "int16", "--level-parallel", "4", "--points", "5001")
+    code, out, err = _run(capsys, *arguments, "--points-per-clock", "4", "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert (result["points_per_clock"], result["mismatches"], len(result["levels"])) == (2, 0, 2)
+    assert 2501 < result["cycles_rtl"] == result["cycles_model"] < 2700
+    assert result["latency_clk"] >= engine.latency
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--points-per-clock", "2"), "--points-per-clock must come with --level-parallel, not 2 without it"),
+        (
+            ("--points-per-clock", "3", "--level-parallel", "4"),
+            "points_per_clock must be one of 2, 4, 8, 16, not 3",
+        ),
+        (
+            ("--points-per-clock", "8", "--level-parallel", "4"),
+            "points_per_clock must be at most level_parallel = 4, not 8",
+        ),
+    ],
+)
+def test_points_a_clock_are_checked(
+    options: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(capsys, *options)
+    assert (code, out, err) == (2, "", f"ngpc: {sentence}\n")
