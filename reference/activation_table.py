@@ -1,10 +1,13 @@
 """Golden model of the integer profiles' activation tables (docs/numerics.md, "Activations")."""
 
+from dataclasses import replace
+
 import torch
 
 from arch.activation_table import (
     PRE_ACTIVATION_BITS,
     ActivationCurve,
+    activation_curve,
     activation_table,
     offset_fraction_bits,
     segment_bits,
@@ -12,7 +15,9 @@ from arch.activation_table import (
 )
 from arch.number_format import IntegerProfile
 
-__all__ = ["activate_integer"]
+__all__ = ["activate_integer", "narrowed_curve"]
+
+_FINEST = 2.0**-20
 
 
 def activate_integer(curve: ActivationCurve, pre: torch.Tensor, profile: IntegerProfile) -> torch.Tensor:
@@ -39,3 +44,18 @@ def activate_integer(curve: ActivationCurve, pre: torch.Tensor, profile: Integer
     # 29 bits: exact in float64, where round() is half to even.
     rounded = (total.to(torch.float64) * 2.0**-fraction_bits).round()
     return rounded.clamp(profile.value.minimum, profile.value.maximum).to(torch.int64)
+
+
+def narrowed_curve(activation: str, profile: IntegerProfile, largest_sum: float, peak: float) -> ActivationCurve:
+    """The curve of outputs up to ``peak`` whose inputs reach no further than the sums there are.
+
+    Parameters
+    ----------
+    activation : one of ``TABLE_ACTIVATIONS``
+    profile : ``int8`` or ``int16``
+    largest_sum : largest magnitude of the real sums before the activation
+    peak : largest real output
+    """
+    curve = activation_curve(activation, profile, output_limit=max(peak, _FINEST))
+    finest = max(largest_sum, _FINEST) / ((1 << (PRE_ACTIVATION_BITS - 1)) - 1)
+    return replace(curve, input_scale=min(curve.input_scale, finest))

@@ -1,9 +1,11 @@
 """Post-training quantisation: from a float field to the integer profiles of docs/numerics.md.
 
-Scales move freely between the tables, the encoding, the first matrix and, because ReLU is positively homogeneous,
-along every hidden channel. The quantiser uses that: tables fill their range level by level, hidden channels are
-equalised, and every remaining scale is searched for the least squared error on calibration points. What then
-remains of the error is spread by :mod:`reference.reconstruction`, which adjusts the rounded values themselves.
+Scales move freely between the tables, the encoding, the first matrix and, behind activations that are straight on both
+sides of zero and so positively homogeneous, along every hidden channel. The quantiser uses that: tables fill their
+range level by level, hidden channels are equalised, and every remaining scale is searched for the least squared error
+on calibration points. Behind an activation that takes a table, the table's scales are those of its curve; all hidden
+layers share one. What then remains of the error is spread by :mod:`reference.reconstruction`, which adjusts the rounded
+values themselves.
 """
 
 from collections.abc import Sequence
@@ -13,9 +15,18 @@ from itertools import product
 import numpy as np
 import torch
 
+from arch.activation_table import (
+    INTEGER_ACTIVATIONS,
+    PRE_ACTIVATION_BITS,
+    STRAIGHT_ACTIVATIONS,
+    TABLE_ACTIVATIONS,
+    ActivationCurve,
+)
 from arch.checkpoint import MAX_LEVEL_SHIFT, MAX_REQUANTIZE_SHIFT, FloatField, QuantizedField, QuantizedMlp
 from arch.errors import InputError, check_one_of, check_positive
 from arch.number_format import IntegerProfile, integer_profile
+from reference.activation import activate
+from reference.activation_table import narrowed_curve
 from reference.grid_encoding import encode_float, integer_terms, quantize_coordinates
 from reference.grid_terms import GridTerms
 from reference.mlp import mlp_float
@@ -43,7 +54,8 @@ class Draft:
     weights : per layer, (n_out, n_in), in raw steps
     multipliers, shifts : per layer, the requantisation
     output_scale : real value of one output step
-    rectified : true if the outputs pass a ReLU
+    activations : per layer, one of ``INTEGER_ACTIVATIONS``
+    curves : per layer, the curve of an activation that takes a table, else None
     """
 
     profile: IntegerProfile
@@ -53,7 +65,8 @@ class Draft:
     multipliers: tuple[int, ...]
     shifts: tuple[int, ...]
     output_scale: float
-    rectified: bool = False
+    activations: tuple[str, ...]
+    curves: tuple[ActivationCurve | None, ...]
 
 
 def requantization(ratio: float) -> tuple[int, int]:
@@ -79,7 +92,7 @@ def draft(field: FloatField, positions: np.ndarray, *, arithmetic: str, output_l
 
     Parameters
     ----------
-    field : a field of one network, ReLU inside and ReLU or None behind
+    field : a field of one network, its activations of ``INTEGER_ACTIVATIONS``
     positions : (N, n_pos_dims) calibration points; 8,192 of them, or all if fewer, are used
     arithmetic : ``int8`` or ``int16``
     output_limit : real output that becomes the largest output value
@@ -93,8 +106,8 @@ def draft(field: FloatField, positions: np.ndarray, *, arithmetic: str, output_l
     check_positive("output_limit", output_limit)
     check_one_of("app of a field to quantise", field.config.app, ("nsdf", "gia", "nvr"))
     network = field.config.network
-    check_one_of("hidden activation of a field to quantise", network.activation, ("ReLU",))
-    check_one_of("output activation of a field to quantise", network.output_activation, ("ReLU", "None"))
+    check_one_of("hidden activation of a field to quantise", network.activation, INTEGER_ACTIVATIONS)
+    check_one_of("output activation of a field to quantise", network.output_activation, INTEGER_ACTIVATIONS)
     # One thread: thousands of small operations, and the same sums whatever the machine.
     with torch_threads(1):
         return _draft(field, positions, profile, output_limit)
@@ -115,18 +128,21 @@ def _draft(field: FloatField, positions: np.ndarray, profile: IntegerProfile, ou
         output_limit * profile.value.minimum / profile.value.maximum, output_limit
     )
     terms = GridTerms(*integer_terms(field.config.grid, quantize_coordinates(points)), field.config.grid.n_entries)
+    network = field.config.network
     hidden = len(matrices) - 1
+    homogeneous = network.activation in STRAIGHT_ACTIVATIONS
     best, least = None, np.inf
-    for exponents in product(_EQUALISATIONS, repeat=min(hidden, 2)):
-        chosen = [*exponents, *[0.5] * (hidden - len(exponents))]
-        layers = _equalise([matrices[0] * common_steps, *matrices[1:]], features / common_steps, chosen)
+    for exponents in product(_EQUALISATIONS if homogeneous else (0.0,), repeat=min(hidden, 2)):
+        chosen = [*exponents, *[0.5 if homogeneous else 0.0] * (hidden - len(exponents))]
+        layers = [matrices[0] * common_steps, *matrices[1:]]
+        layers = _equalise(layers, features / common_steps, chosen, network.activation)
         candidate = Draft(
             profile=profile,
             tables=tables / _per_row(field, table_steps),
             level_shifts=level_shifts,
             output_scale=output_limit / profile.value.maximum,
-            rectified=field.config.network.output_activation == "ReLU",
-            **_layer_scales(layers, features / common_steps, profile, output_limit),
+            activations=tuple(layer.activation for layer in network.layers),
+            **_layer_scales(layers, features / common_steps, profile, network, output_limit),
         )
         with torch.no_grad():
             error = (draft_outputs(candidate, terms) - targets).square().mean().item()
@@ -162,13 +178,16 @@ def draft_outputs(
     per_level = x.shape[1] // len(draft.level_shifts)
     units = torch.tensor([2.0**-shift for shift in draft.level_shifts for _ in range(per_level)])
     x = _Round.apply(x * units).clamp(value.minimum, value.maximum)
-    for number, matrix in enumerate(weights):
-        if number > 0:
-            x = _Round.apply(x).clamp(0, value.maximum)
+    for number, (matrix, activation) in enumerate(zip(weights, draft.activations, strict=True)):
         x = x @ _round_raw(matrix, profile.weight).T
         x = x * (draft.multipliers[number] * 2.0 ** -draft.shifts[number])
-    if draft.rectified:
-        x = x.relu()
+        last = number == len(weights) - 1
+        if draft.curves[number] is not None:
+            x = _look_up(x, draft.curves[number])
+        elif last or activation != "ReLU":  # a hidden ReLU is the lower end of the saturation behind the rounding
+            x = activate(activation, x)
+        if not last:
+            x = _Round.apply(x).clamp(0 if activation == "ReLU" else value.minimum, value.maximum)
     return x.clamp(value.minimum, value.maximum) * draft.output_scale
 
 
@@ -181,6 +200,7 @@ def finish(draft: Draft, field: FloatField, *, command: str = "") -> QuantizedFi
         multipliers=draft.multipliers,
         shifts=draft.shifts,
         output_scale=draft.output_scale,
+        curves=draft.curves,
     )
     return QuantizedField(
         config=field.config,
@@ -207,6 +227,13 @@ class _Round(torch.autograd.Function):
 
 def _round_raw(values, number_format):
     return _Round.apply(values).clamp(number_format.minimum, number_format.maximum)
+
+
+def _look_up(values, curve):
+    """Output steps of pre-activations in raw steps; the table's own error is left out."""
+    half = 1 << (PRE_ACTIVATION_BITS - 1)
+    pre = _Round.apply(values).clamp(-half, half - 1).to(torch.float64)
+    return (activate(curve.activation, pre * curve.input_scale) / curve.output_scale).to(values.dtype)
 
 
 def _integers(values, number_format, bits):
@@ -264,38 +291,55 @@ def _level_shifts(field, raw_features, first, profile):
     return tuple(int(shift) for shift in balance.round().clamp(max=MAX_LEVEL_SHIFT))
 
 
-def _equalise(matrices, inputs, exponents):
+def _equalise(matrices, inputs, exponents, activation):
     """Divide each hidden channel by its largest value to the power given for its layer, and multiply it back behind."""
     layers = [matrix.clone() for matrix in matrices]
     x = inputs
     for number, exponent in enumerate(exponents):
-        peaks = (x @ layers[number].T).relu().amax(dim=0)
+        peaks = activate(activation, x @ layers[number].T).abs().amax(dim=0)
         factors = torch.where(peaks > 0, peaks, 1.0) ** exponent
         layers[number] /= factors[:, None]
         layers[number + 1] *= factors
-        x = (x @ layers[number].T).relu()
+        x = activate(activation, x @ layers[number].T)
     return layers
 
 
-def _layer_scales(layers, inputs, profile, output_limit):
-    """Raw weights and requantisation of each layer, every scale searched for the least squared error."""
+def _layer_scales(layers, inputs, profile, network, output_limit):
+    """Raw weights, requantisation and curve of each layer, every free scale searched for the least squared error."""
+    curves = _curves(layers, inputs, profile, network, output_limit)
     x, x_step = inputs, 1.0
     weights, multipliers, shifts = [], [], []
-    for number, matrix in enumerate(layers):
+    for number, (matrix, layer, curve) in enumerate(zip(layers, network.layers, curves, strict=True)):
         gram = x.T @ x / len(x)
         weight_step = _best_weight_step(matrix, gram, profile.weight)
-        x = x @ matrix.T
-        if number < len(layers) - 1:
-            x = x.relu()
-            y_step = _best_step(x, profile.value, _VALUE_CLIPS)
-        else:
+        x = activate(layer.activation, x @ matrix.T)
+        if number == len(layers) - 1:
             y_step = output_limit / profile.value.maximum
-        multiplier, shift = requantization(x_step * weight_step / y_step)
+        else:
+            y_step = curve.output_scale if curve else _best_step(x, profile.value, _VALUE_CLIPS)
+        multiplier, shift = requantization(x_step * weight_step / (curve.input_scale if curve else y_step))
         weights.append(matrix / weight_step)
         multipliers.append(multiplier)
         shifts.append(shift)
         x_step = y_step
-    return {"weights": tuple(weights), "multipliers": tuple(multipliers), "shifts": tuple(shifts)}
+    return {"weights": tuple(weights), "multipliers": tuple(multipliers), "shifts": tuple(shifts), "curves": curves}
+
+
+def _curves(layers, inputs, profile, network, output_limit):
+    """The curve of each layer: one for all hidden layers, and one whose largest output is ``output_limit``."""
+    x, sums, peaks = inputs, [], []
+    for matrix, layer in zip(layers, network.layers, strict=True):
+        total = x @ matrix.T
+        x = activate(layer.activation, total)
+        sums.append(total.abs().max().item())
+        peaks.append(x.abs().max().item())
+    hidden = len(layers) - 1
+    shared = last = None
+    if hidden and network.activation in TABLE_ACTIVATIONS:
+        shared = narrowed_curve(network.activation, profile, max(sums[:hidden]), max(peaks[:hidden]))
+    if network.output_activation in TABLE_ACTIVATIONS:
+        last = narrowed_curve(network.output_activation, profile, sums[hidden], output_limit)
+    return (*[shared] * hidden, last)
 
 
 def _best_weight_step(matrix, gram, number_format):

@@ -6,22 +6,20 @@ for ``output_activation``.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
 from arch.activation_table import (
     INTEGER_ACTIVATIONS,
-    PRE_ACTIVATION_BITS,
     TABLE_ACTIVATIONS,
     ActivationCurve,
-    activation_curve,
 )
 from arch.checkpoint import QuantizedMlp
 from arch.errors import check_one_of
 from arch.mlp import MlpConfig
 from arch.number_format import IntegerProfile, integer_profile
 from reference.activation import activate
+from reference.activation_table import narrowed_curve
 from reference.mlp import check_weights
 from reference.quantize import requantization
 
@@ -55,8 +53,8 @@ def quantize_mlp(
         sums.append(float(total.abs().max()))
         peaks.append(1.0 if layer.activation in _BOUNDED else max(float(x.abs().max()), 2.0**-20))
     last = len(weights) - 1
-    hidden = _curve(config.activation, profile, max(sums[:last]), max(peaks[:last])) if last else None
-    curves = [*[hidden] * last, _curve(config.output_activation, profile, sums[last], peaks[last])]
+    hidden = _curve(config.activation, profile, sums[:last], peaks[:last])
+    curves = [*[hidden] * last, _curve(config.output_activation, profile, sums[last:], peaks[last:])]
     raw, multipliers, shifts = [], [], []
     x_scale = input_scale
     for matrix, curve, peak in zip(weights, curves, peaks, strict=True):
@@ -77,10 +75,10 @@ def quantize_mlp(
     )
 
 
-def _curve(activation: str, profile: IntegerProfile, largest_sum: float, peak: float) -> ActivationCurve | None:
-    """The curve for outputs up to ``peak``, its inputs narrowed to the sums there are."""
-    if activation not in TABLE_ACTIVATIONS:
+def _curve(
+    activation: str, profile: IntegerProfile, sums: Sequence[float], peaks: Sequence[float]
+) -> ActivationCurve | None:
+    """The curve for all these layers, if they need one."""
+    if not sums or activation not in TABLE_ACTIVATIONS:
         return None
-    curve = activation_curve(activation, profile, output_limit=peak)
-    finest = max(largest_sum, 2.0**-20) / ((1 << (PRE_ACTIVATION_BITS - 1)) - 1)
-    return replace(curve, input_scale=min(curve.input_scale, finest))
+    return narrowed_curve(activation, profile, max(sums), max(peaks))

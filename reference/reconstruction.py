@@ -65,7 +65,7 @@ def quantize(
 
     Parameters
     ----------
-    field : a field of one network (nsdf, gia, nvr), ReLU inside and ReLU or None behind
+    field : a field of one network (nsdf, gia, nvr), its activations of ``INTEGER_ACTIVATIONS``
     positions : (N, n_pos_dims) calibration points in the unit cube
     arithmetic : ``int8`` or ``int16``
     output_limit : real output that becomes the largest output value; beyond it outputs saturate
