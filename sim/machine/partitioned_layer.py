@@ -48,12 +48,14 @@ def partition_rates(partition: str, attention_sms: int) -> PartitionRates:
     )
 
 
-def sequential_layer_us(times: TokenTimes, regime: str = "burst", n_batches: int = 1) -> float:
-    """A layer one kernel after the other, the batch in ``n_batches`` equal nano-batches."""
-    return n_batches * sum(_halves_us(times, regime, n_batches))
+def sequential_layer_us(times: TokenTimes, regime: str = "burst", n_batches: int = 1, *, prefill: bool = True) -> float:
+    """A layer one kernel after the other, in ``n_batches`` equal nano-batches, with prefill attention or not."""
+    return n_batches * sum(_halves_us(times, regime, n_batches, prefill))
 
 
-def partitioned_layer_us(times: TokenTimes, partition: str, attention_sms: int, regime: str = "burst") -> float:
+def partitioned_layer_us(
+    times: TokenTimes, partition: str, attention_sms: int, regime: str = "burst", *, prefill: bool = True
+) -> float:
     """A layer of two equal nano-batches in steady state; prefill attention stays with the GEMMs.
 
     Raises
@@ -64,7 +66,7 @@ def partitioned_layer_us(times: TokenTimes, partition: str, attention_sms: int, 
     if times.node.name != "h200":
         raise InputError(f"device must be h200 for a layer on split SMs, not {times.node.name!r}")
     rates = partition_rates(partition, attention_sms)
-    gemm, attention = _halves_us(times, regime, 2)
+    gemm, attention = _halves_us(times, regime, 2, prefill)
     gemm_end, attention_end = gemm / rates.gemm, attention / rates.attention
     if gemm_end > attention_end:
         half = attention_end + (1 - attention_end / gemm_end) * gemm / rates.gemm_alone
@@ -73,14 +75,14 @@ def partitioned_layer_us(times: TokenTimes, partition: str, attention_sms: int, 
     return 2 * half
 
 
-def _halves_us(times: TokenTimes, regime: str, n_batches: int) -> tuple[float, float]:
+def _halves_us(times: TokenTimes, regime: str, n_batches: int, prefill: bool) -> tuple[float, float]:
     """Everything but decode attention, and decode attention, of one of ``n_batches`` nano-batches."""
     check_one_of("regime", regime, REGIMES)
     batch = times.batch
     rows = batch.rows / n_batches
     gemm = sum(times.nano_batch_us(name, rows) * _slowdown(times, name, rows, regime) for name in GEMMS)
     gemm += sum(times.nano_batch_us(name, rows) for name in ELEMENTWISE)
-    if round(batch.prefill_rows):
+    if prefill:
         gemm += times.nano_batch_us("PrefillAttention", batch.prefill_rows / n_batches)
     return gemm, times.nano_batch_us("DecodeAttention", batch.decode_rows / n_batches)
 

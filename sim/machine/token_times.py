@@ -141,7 +141,8 @@ class TokenTimes:
     def _prefill_attention_us(self, rows: float) -> float:
         part = replace(self.batch, rows=max(1, round(self.batch.rows * rows / self.batch.prefill_rows)))
         roofline = attention_cost(self.model, "PrefillAttention", part, 1).roofline_s(self.node)
-        return max(self.calibration["prefill_attention.launch_us"], roofline * 1e6)
+        efficiency = self.calibration.get("prefill_attention.efficiency", 1.0)
+        return max(self.calibration["prefill_attention.launch_us"], roofline * 1e6 / efficiency)
 
     def _all_gather_us(self, rows: float) -> float:
         return self._collective_us("all_gather", rows)
