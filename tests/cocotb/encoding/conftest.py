@@ -10,7 +10,7 @@ import torch
 from arch.encoding_engine import EncodingEngineConfig
 from arch.encoding_image import encoding_image
 from arch.grid import GridConfig
-from arch.load import LoadImage, LoadTarget
+from arch.load import DATA_BITS, LoadImage, LoadTarget
 from reference.grid_encoding import encode_integer
 from rtl.streams import LoadLayout, PointLayout, VectorLayout
 from sim.cosim.payload import pack_payloads
@@ -102,13 +102,17 @@ class EncodingCase:
         return pack_payloads(layout, {"values": features, "last": self.last})
 
     def patch(self) -> dict[str, np.ndarray]:
-        """A load word that changes row 0 of level 0 in the first frame, and the features from then on."""
+        """A load word that changes row 0 of level 0 in the first frame, and the features from then on.
+
+        Of a row of two load words it changes the first.
+        """
         image = self.image(0)
         at = int(np.flatnonzero(image.target == LoadTarget.TABLE)[0])
         tables, shifts = self.frames[0]
         value = self.engine.profile.value
         patched = tables.copy()
-        patched[0] = np.where(tables[0] < 0, value.maximum, value.minimum)
+        first = slice(DATA_BITS // self.engine.profile.value_bits)
+        patched[0, first] = np.where(tables[0, first] < 0, value.maximum, value.minimum)
         data = encoding_image(self.grid, self.engine, patched, shifts).data
         return {
             "patch": load_words(image.target[at : at + 1], image.address[at : at + 1], data[at : at + 1]),
@@ -140,10 +144,11 @@ def edge_points(rng: np.random.Generator, grid: GridConfig, count: int) -> np.nd
         border = rng.integers(0, ONE, (5, dims), endpoint=True)
         border[:, -1] = ONE - rng.integers(0, 2 * ONE // level.resolution, 5)
         parts.append(np.maximum(border, 0))
-    # A short walk along a ray: neighbours share cells and banks.
-    parts.append(np.clip(rng.integers(0, ONE, (1, dims)) + np.arange(40)[:, None] * (ONE // 512), 0, ONE))
     points = np.concatenate(parts)
-    return points[rng.permutation(len(points))]
+    points = points[rng.permutation(len(points))]
+    # Then a short walk along a ray, where neighbours share cells and banks, and some points twice in a row.
+    walk = np.clip(rng.integers(0, ONE, (1, dims)) + np.arange(40)[:, None] * (ONE // 512), 0, ONE)
+    return np.concatenate([points, walk, np.repeat(points[:8], 2, axis=0)])
 
 
 @pytest.fixture

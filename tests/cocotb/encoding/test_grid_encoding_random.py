@@ -37,13 +37,17 @@ LONG = SHORT | {
         n_pos_dims=2, n_levels=3, table_rows=2048, level_parallel=2, n_features_per_level=8
     ),
     "3d-f2-int8-remainder": EncodingEngineConfig(n_levels=3, table_rows=4096, level_parallel=2, tile_remainder=True),
+    "3d-f2-int8-reuse": EncodingEngineConfig(n_levels=3, table_rows=4096, reuse_cells=True),
     "3d-f2-int16": EncodingEngineConfig(n_levels=3, table_rows=4096, arithmetic="int16"),
     "2d-f4-int16": EncodingEngineConfig(
         n_pos_dims=2, n_levels=4, table_rows=1024, n_features_per_level=4, arithmetic="int16"
     ),
+    "2d-f8-int16": EncodingEngineConfig(
+        n_pos_dims=2, n_levels=3, table_rows=1024, n_features_per_level=8, arithmetic="int16"
+    ),
 }
 N_LONG = 26
-"""Grids a build in the long suite, at least: 208 over eight builds."""
+"""Grids a build in the long suite, at least: 260 over ten builds."""
 
 
 def kind_of(layout: LevelLayout) -> str:
@@ -72,7 +76,7 @@ class Coverage:
         dims, parallel = engine.n_pos_dims, engine.level_parallel
         bins = [", ".join(combination) for combination in combinations(engine)]
         bins += [f"{grid_dims}-D grid" for grid_dims in range(2, dims + 1)]
-        bins += ["point at 0", "point at 1", "point past 1", "exact vertex", "cell border"]
+        bins += ["point at 0", "point at 1", "point past 1", "exact vertex", "cell border", "a cell again"]
         bins += ["dense wrap", "tile wrap", "dense and hashed levels", "hashed, resolution > 1625"]
         bins += [f"{clocks} clocks of a lookup" for clocks in range(1, (1 << dims - 1) + 1)]
         bins += ["1 level", f"all {engine.n_levels} levels"]
@@ -113,13 +117,15 @@ class Coverage:
         dims = points.shape[1]
         p = points * level_scale_raw(level.scale) + (1 << 32)
         corners = np.array([[corner >> dim & 1 for dim in range(dims)] for corner in range(1 << dims)])
-        terms = ((p >> 33)[:, None, :] + corners) * np.array(level.strides)
+        cells = p >> 33
+        terms = (cells[:, None, :] + corners) * np.array(level.strides)
         index = np.bitwise_xor.reduce(terms & 0xFFFFFFFF, axis=2) if level.hashed else terms.sum(axis=2)
         banks = layout.place(index % level.entries)[0]
         found = {f"{clocks} clocks of a lookup" for clocks in np.unique(conflict_clocks(banks))}
         fraction = p >> 25 & 255
         found |= {"exact vertex"} if (fraction == 128).all(axis=1).any() else set()
         found |= {"cell border"} if (fraction == 0).any() else set()
+        found |= {"a cell again"} if (cells[1:] == cells[:-1]).all(axis=1).any() else set()
         if not level.hashed and (index >= level.entries).any():
             found.add("tile wrap" if layout.tiled else "dense wrap")
         if level.hashed and level.resolution > 1625:
@@ -140,15 +146,19 @@ class Coverage:
             print(f"  {bin_name:<{width}}  {count}")
 
 
-def draw_grid(rng: np.random.Generator, engine: EncodingEngineConfig, kind: str, interpolation: str) -> GridConfig:
-    """A grid that fits ``engine`` and has a level of ``kind``."""
-    dims = int(rng.integers(2, engine.n_pos_dims, endpoint=True))
+def draw_grid(
+    rng: np.random.Generator, engine: EncodingEngineConfig, kind: str, interpolation: str, *, crowded: bool
+) -> GridConfig:
+    """A grid that fits ``engine`` and has a level of ``kind``; if ``crowded``, one to see every conflict on."""
+    dims = engine.n_pos_dims if crowded else int(rng.integers(2, engine.n_pos_dims, endpoint=True))
     for _ in range(10_000):
         n_levels = int(rng.integers(1, engine.n_levels, endpoint=True))
         fine = kind == "hash" and rng.random() < 0.3
         resolution = int(rng.integers(1626, 4000)) if fine else int(rng.integers(2, 24))
         if kind == "tile" and not engine.tile_remainder:
             resolution = 1 << int(rng.integers(1, 4 if dims == 3 else 6))
+        if kind == "dense" and crowded:
+            resolution = 7  # a cell spans 58 rows, so that a bank of 64 often holds five corners and more
         scale = float(rng.uniform(1.0, 2.5))
         if kind == "flat":
             dims, n_levels, resolution = 3, 2, int(rng.integers(2, 9))
@@ -177,15 +187,15 @@ def draw_grid(rng: np.random.Generator, engine: EncodingEngineConfig, kind: str,
     raise AssertionError(f"no {kind} grid fits the engine {engine}")
 
 
-def any_bank_bits(seed: int):
-    """A choice of bank bits that is drawn, not searched: slower, and it reaches every selector and every conflict."""
+def any_bank_bits(seed: int, *, high: bool):
+    """A choice of bank bits that is drawn, or the highest: slower than the search's, and it reaches every conflict."""
 
     def choose(level: GridLevel, n_pos_dims: int, n_banks: int) -> tuple[int, ...]:
         rng = np.random.default_rng([seed, level.entries, n_pos_dims])
         n_bits = (n_banks - 1).bit_length()
         top = max(n_bits, min(N_BANK_BIT_POSITIONS, (level.entries - 1).bit_length()))
-        if rng.random() < 0.6:
-            return tuple(range(top - n_bits, top))  # high bits put neighbours into one bank
+        if high:
+            return tuple(range(top - n_bits, top))  # neighbours along dimension 0 share a bank
         return tuple(sorted(rng.choice(top, n_bits, replace=False).tolist()))
 
     return choose
@@ -200,9 +210,11 @@ def run_grids(engine, count, *, encoding_case, cocotb_run, monkeypatch, seed, fo
     while len(paths) < count or (coverage.empty and len(paths) < 4 * count):
         number = len(paths)
         with monkeypatch.context() as patch:
+            crowded = number % 4 == 1
             if number % 2:
-                patch.setattr(arch.encoding_engine, "choose_bank_bits", any_bank_bits(seed + number))
-            grid = draw_grid(rng, engine, *drawn[number % len(drawn)])
+                choice = any_bank_bits(seed + number, high=crowded)
+                patch.setattr(arch.encoding_engine, "choose_bank_bits", choice)
+            grid = draw_grid(rng, engine, *drawn[number % len(drawn)], crowded=crowded)
             case = encoding_case(rng, grid, engine, 60, reset_after=int(rng.integers(1, 60)) if number % 3 == 1 else 0)
             coverage.sample(case)
             # The first grid's points also wait for a load word in their midst.
