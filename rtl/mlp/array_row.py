@@ -58,17 +58,13 @@ class ArrayRow(Component):
         m = Module()
         profile, cols = self.config.profile, self.config.cols
         value, weight = signed(profile.value_bits), signed(profile.weight_bits)
-        swap = Signal(cols)  # bit c: the swap enters element c
-        passed = Signal(cols)
-        m.d.comb += swap.eq(passed << 1 | self.swap)
-        m.d.sync += passed.eq(swap)
-        activation = self.a[0]
+        activation, swap = self.a[0], self.swap  # as they enter element c
         group = cols // self.config.entries
         for c in range(cols):
             if c and c % group == 0 and self.config.fission:
                 entry = c // group
                 held = Signal(name=f"enters_{entry}")
-                own = Mux(swap[c], self.enters[entry - 1], held)
+                own = Mux(swap, self.enters[entry - 1], held)
                 m.d.sync += held.eq(own)
                 activation = Mux(own, self.a[entry], activation)
             # data registers need no reset: every sum that counts is made of loaded weights and valid vectors
@@ -83,9 +79,11 @@ class ArrayRow(Component):
                 partial.eq(self.partial_i[c] + product),
             ]
             m.d.comb += self.partial_o[c].eq(partial)
-            with m.If(swap[c]):
+            passed = Signal(name=f"swap_{c}")
+            m.d.sync += passed.eq(swap)
+            with m.If(swap):
                 m.d.sync += active.eq(shadow)
             with m.If(self.w_en):
                 m.d.sync += shadow.eq(self.w_data[c])
-            activation = a
+            activation, swap = a, passed
         return m

@@ -1,5 +1,7 @@
 """The weight-stationary systolic array."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
@@ -7,6 +9,7 @@ from arch.mlp_engine import MlpEngineConfig
 from rtl.delay_line import DelayLine
 from rtl.mlp.array_row import ArrayRow
 from rtl.mlp.delay_memory import DelayMemory
+from rtl.mlp.skew import Skew
 
 __all__ = ["SystolicArray"]
 
@@ -71,7 +74,7 @@ class SystolicArray(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows, cols = self.config.rows, self.config.cols
-        value, partial = signed(self.config.profile.value_bits), signed(self.config.partial_sum_bits)
+        partial = signed(self.config.partial_sum_bits)
         swap = Signal(rows)  # bit r: the swap enters row r
         passed = Signal(rows)
         m.d.comb += swap.eq(passed << 1 | self.swap)
@@ -84,10 +87,7 @@ class SystolicArray(Component):
                 row.swap.eq(swap[r]),
                 row.w_en.eq(self.w_en & (self.w_row == r)),
             ]
-            for number, entry in enumerate(entries):
-                name = f"skew_{r}" if number == 0 else f"skew_{number}_{r}"
-                m.submodules[name] = skew = DelayLine(value, r)
-                m.d.comb += [skew.i.eq(entry[r]), row.a[number].eq(skew.o)]
+            m.d.comb += [a.eq(entry[r]) for a, entry in zip(row.a, entries, strict=True)]
             if self.config.fission:
                 m.d.comb += row.enters.eq(self.enters)
             sums = None if above is None else list(above.partial_o)
@@ -98,21 +98,25 @@ class SystolicArray(Component):
                 if sums is not None:
                     m.d.comb += row.partial_i[c].eq(sums[c])
             above = row
+        m.submodules.deskew = deskew = Skew(partial, cols, reverse=True)
         for c in range(cols):
-            m.submodules[f"deskew_{c}"] = deskew = DelayLine(partial, cols - 1 - c)
-            m.d.comb += [deskew.i.eq(above.partial_o[c]), self.o[c].eq(deskew.o)]
+            m.d.comb += [deskew.i[c].eq(above.partial_o[c]), self.o[c].eq(deskew.o[c])]
         return m
 
-    def _entries(self, m: Module) -> list[list[Signal]]:
-        """Activations of each entry, those of group g as many clocks late as its first column is far."""
-        config, bits = self.config, self.config.profile.value_bits
-        entries = [[self.a[r] for r in range(config.rows)]]
-        for number in range(1, config.entries):
-            own = [self.a[number * config.rows + r] for r in range(config.rows)]
-            late = DelayMemory(bits * config.rows, number * config.cols // config.entries)
-            m.submodules[f"late_{number}"] = late
-            m.d.comb += late.i.eq(Cat(own))
-            entries.append([late.o.word_select(r, bits).as_signed() for r in range(config.rows)])
+    def _entries(self, m: Module) -> list[Sequence[Value]]:
+        """Activations of each entry as its first column takes them, so many clocks late as that column is far."""
+        config, value = self.config, signed(self.config.profile.value_bits)
+        entries = []
+        for number in range(config.entries):
+            own = self.a[number * config.rows : (number + 1) * config.rows]
+            if number:
+                late = DelayMemory(value.width * config.rows, number * config.cols // config.entries)
+                m.submodules[f"late_{number}"] = late
+                m.d.comb += late.i.eq(Cat(own))
+                own = [late.o.word_select(r, value.width).as_signed() for r in range(config.rows)]
+            m.submodules[f"skew_{number}"] = skew = Skew(value, config.rows)
+            m.d.comb += [i.eq(a) for i, a in zip(skew.i, own, strict=True)]
+            entries.append(skew.o)
         return entries
 
     def _halve(self, m: Module, sums: list[Signal]) -> list[Value]:
@@ -128,11 +132,11 @@ class SystolicArray(Component):
             apart.eq((apart & ~passes) | (passes & self.halves.replicate(cols))),
         ]
         m.submodules.upper_late = late = DelayMemory(bits * cols, rows // 2)
+        m.submodules.upper_deskew = deskew = Skew(signed(bits), cols, reverse=True)
         for c in range(cols):
-            m.submodules[f"upper_deskew_{c}"] = deskew = DelayLine(signed(bits), cols - 1 - c)
             m.d.comb += [
-                deskew.i.eq(sums[c]),
-                late.i.word_select(c, bits).eq(deskew.o),
+                deskew.i[c].eq(sums[c]),
+                late.i.word_select(c, bits).eq(deskew.o[c]),
                 self.upper_o[c].eq(late.o.word_select(c, bits)),
             ]
         return [Mux(apart[c], 0, sums[c]) for c in range(cols)]
