@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import gcd
 
 from arch.activation_table import INTEGER_ACTIVATIONS, PRE_ACTIVATION_BITS, STRAIGHT_ACTIVATIONS
-from arch.errors import InputError, check_integer, check_multiple
+from arch.errors import check_integer, check_multiple
 from arch.number_format import IntegerProfile, integer_profile
 
 __all__ = [
@@ -83,7 +83,7 @@ class MlpEngineConfig:
     rows : processing elements along the reduction (inputs of a tile), a multiple of 4 from 4 to 128
     cols : processing elements along the outputs of a tile, a multiple of 4 from 4 to 128
     nano_batch : points streamed through a tile before its weights change
-    max_width : widest layer, a multiple of both rows and cols, at most 128
+    max_width : widest layer, a multiple of 4 from 4 to 128; of rows and cols too, if no tile is to reach past it
     max_layers : most layers of a network, 1 to 8
     weight_tiles : tiles of weights the weight memory holds
     arithmetic : ``int8`` or ``int16``
@@ -110,9 +110,6 @@ class MlpEngineConfig:
         check_multiple("cols", self.cols, 4, 4, 128)
         check_integer("nano_batch", self.nano_batch, 1, 4096)
         check_multiple("max_width", self.max_width, 4, 4, 128)
-        for name, side in (("rows", self.rows), ("cols", self.cols)):
-            if self.max_width % side:
-                raise InputError(f"max_width must be a multiple of {name} = {side}, not {self.max_width}")
         check_integer("max_layers", self.max_layers, 1, 8)
         check_integer("weight_tiles", self.weight_tiles, 1, 4096)
         check_integer("activation_tables", self.activation_tables, 0, MAX_ACTIVATION_TABLES)
@@ -174,9 +171,9 @@ class MlpEngineConfig:
 
     @property
     def lane_values(self) -> int:
-        """Activations written together: what tiles of every split, and the side inputs, have in common."""
+        """Activations written together: what tiles of every split, the side inputs and ``max_width`` have in common."""
         sides = ((self.rows // split.row_halves, self.cols // split.column_groups) for split in self.splits)
-        return gcd(self.side_first, self.side_inputs, *(side for pair in sides for side in pair))
+        return gcd(self.max_width, self.side_first, self.side_inputs, *(side for pair in sides for side in pair))
 
     @property
     def n_lanes(self) -> int:

@@ -35,8 +35,8 @@ class PassLayout(data.StructLayout):
             copied += ["split"]
         super().__init__(
             {
-                "row_tile": range(max(2, halves * config.max_width // config.rows)),
-                "col_tile": range(max(2, groups * config.max_width // config.cols)),
+                "row_tile": range(max(2, -(-halves * config.max_width // config.rows))),
+                "col_tile": range(max(2, -(-groups * config.max_width // config.cols))),
                 "starts_sum": 1,
                 "ends_sum": 1,
                 "from_input": 1,
@@ -181,7 +181,7 @@ class LayerSequencer(Component):
         return m
 
     def _next_pass(self, m: Module) -> data.View:
-        """The pass after the current one; settled two clocks after ``start``."""
+        """The pass after the current one; settled four clocks after ``start``."""
         new = Signal(PassLayout(self.config))
         row_tile, col_tile = self._row_tile, self._col_tile
         routed = self.config.has_routes
@@ -223,14 +223,22 @@ class LayerSequencer(Component):
         return new
 
     def _negative_multiplier(self, m: Module) -> Signal:
-        """Factor of the layer's negative accumulators, as ``arch.activation_table.negative_multiplier``."""
+        """Factor of the layer's negative accumulators, as ``arch.activation_table.negative_multiplier``.
+
+        Two clocks behind ``entry``, so that the product of the slope has a register behind its multiplier: a pass is
+        much longer, and so is ``primed`` low behind a load word.
+        """
         multiplier = self.entry.multiplier
+        product = Signal(len(multiplier) + LEAKY_SLOPE.bit_length())
         chosen = Signal.like(multiplier)
+        m.d.sync += product.eq(multiplier * LEAKY_SLOPE)
         with m.Switch(self.entry.negative):
             with m.Case(NegativePart.KEPT):
-                m.d.comb += chosen.eq(multiplier)
+                m.d.sync += chosen.eq(multiplier)
             with m.Case(NegativePart.LEAKY):
-                m.d.comb += chosen.eq((multiplier * LEAKY_SLOPE + (1 << (LEAKY_SLOPE_BITS - 1))) >> LEAKY_SLOPE_BITS)
+                m.d.sync += chosen.eq((product + (1 << (LEAKY_SLOPE_BITS - 1))) >> LEAKY_SLOPE_BITS)
+            with m.Default():
+                m.d.sync += chosen.eq(0)
         return chosen
 
     def _load_weights(self, m: Module, *, behind_swap: object, new: data.View) -> None:

@@ -1,6 +1,6 @@
 """From rows of the activation memories to the array's inputs."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from arch.mlp_engine import MlpEngineConfig, Split
@@ -105,10 +105,10 @@ class TileSelect(Component):
     def _tile(self, m: Module, vector: Value, row_tile: Value, split: Split, name: str) -> Signal:
         """The elements of tile ``row_tile`` of a vector."""
         size = self.config.rows // split.row_halves * self.config.profile.value_bits
+        width = self.config.max_width * self.config.profile.value_bits
+        beyond = Const(0, -width % size)  # of a last tile that reaches past the vector
         tile = Signal(size, name=name)
-        m.d.comb += tile.eq(
-            vector[: self.config.max_width * self.config.profile.value_bits].word_select(row_tile, size)
-        )
+        m.d.comb += tile.eq(Cat(vector[:width], beyond).word_select(row_tile, size))
         return tile
 
     def _enter(self, m: Module, entry: int, values: Signal) -> None:

@@ -21,6 +21,8 @@ SQUARE_4 = MlpEngineConfig(rows=4, cols=4, max_width=12, nano_batch=9, max_layer
 SQUARE_8 = MlpEngineConfig(rows=8, cols=8, max_width=8, nano_batch=28, max_layers=8, weight_tiles=8)
 WIDE = MlpEngineConfig(rows=8, cols=12, max_width=24, nano_batch=33, max_layers=2, weight_tiles=9)
 FISSION_4 = MlpEngineConfig(rows=4, cols=4, max_width=8, nano_batch=88, max_layers=3, weight_tiles=12, fission=True)
+ODD = MlpEngineConfig(rows=8, cols=12, max_width=20, nano_batch=33, max_layers=2, weight_tiles=12)
+ODD_FISSION = MlpEngineConfig(rows=8, cols=16, max_width=12, nano_batch=144, max_layers=3, weight_tiles=9, fission=True)
 FISSION_8 = MlpEngineConfig(rows=8, cols=8, max_width=16, nano_batch=112, max_layers=4, weight_tiles=12, fission=True)
 TWO_NETWORKS = MlpEngineConfig(
     rows=8, cols=8, max_width=8, nano_batch=32, max_layers=5, weight_tiles=8, side_first=4, side_inputs=2
@@ -115,6 +117,8 @@ class Engine:
         (SQUARE_8, (7, 8, 7, 3), (57, 28)),
         (SQUARE_8, (8, 8, 0, 5), (28 * 3, 3, 28)),
         (WIDE, (17, 24, 1, 10), (40,)),
+        (ODD, (18, 20, 1, 13), (40,)),
+        (ODD_FISSION, (11, 12, 2, 9), (150, 3)),
         (FISSION_4, (2, 4, 2, 1), (90, 1)),
         (FISSION_8, (12, 7, 2, 3), (115, 1, 7)),
         (dataclasses.replace(FISSION_8, nano_batch=8), (4, 3, 0, 2), (30, 3)),
@@ -126,6 +130,8 @@ class Engine:
         "8x8 eight layers",
         "8x8 one pass",
         "8x12",
+        "8x12, tiles past the width",
+        "8x16 split, tiles past the width",
         "4x4 split",
         "8x8 split",
         "8x8 split, short",
