@@ -93,9 +93,8 @@ class LoadCheckerProperties(Elaboratable):
     def _wait(self, program: SymbolicProgram, here: Value, there: Value, slot: Value) -> tuple[Value, Value]:
         """Whether ``here`` waits for ``there``, by that slot, and in which iteration."""
         end = self.n_nanos
-        waits, offset = (here == end) & self._exists(program, there), Mux(here == end, 0, 0).as_signed()
         to_end = self._exists(program, here) & (there == end)
-        waits, offset = waits | to_end, Mux(to_end, -2, offset)
+        waits, offset = (here == end) & self._exists(program, there) | to_end, Mux(to_end, -2, 0)
         for index, nano in enumerate(program.descriptors):
             for number in range(self.n_predecessors):
                 valid, operation, layer_offset, _, everything = program.predecessor(index, number)
