@@ -212,8 +212,12 @@ class PackedProgram:
         return _join("control word", values, control_fields(self.config))
 
     def load_words(self) -> Iterator[tuple[LoadTable, int, int]]:
-        """(table, address, data) in an order the load port takes."""
-        for address, descriptor in enumerate(self.descriptors):
+        """(table, address, data) in the order the load port takes.
+
+        A descriptor's address is its index. Descriptors come in one go, in order of choice: by unit, then priority,
+        then index.
+        """
+        for address, descriptor in sorted(enumerate(self.descriptors), key=_order_of_choice):
             yield LoadTable.DESCRIPTOR, address, descriptor.pack(self.config)
         for address, chunks in enumerate(self.operation_chunks):
             yield LoadTable.OPERATION, address, chunks
@@ -264,6 +268,11 @@ def pack_program(program: Program, config: SchedulerConfig) -> PackedProgram:
         count=program.count,
         capacities=_padded([pool.capacity for pool in program.pools], config.n_pools),
     )
+
+
+def _order_of_choice(numbered: tuple[int, Descriptor]) -> tuple[int, int, int]:
+    index, descriptor = numbered
+    return descriptor.unit, descriptor.priority, index
 
 
 def _padded(values: list[int], length: int) -> tuple[int, ...]:

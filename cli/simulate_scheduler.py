@@ -40,13 +40,14 @@ def scheduler(
     The unit is built with its trace: clocks of nano-operations, units and pools are what the RTL says, compared with
     the model; the waits of a nano-operation are the model's.
 
-    Clocks are counted from ``start``. ``wakeup_clk_max`` is over nano-operations that found their unit and shares free.
+    Clocks are counted from ``start``. ``wakeup_clk_max`` is over nano-operations that found their unit and shares free;
+    it counts from the completion they waited for, or from the clock after the awaited start.
     """
     check_integer("layers", layers, 0, (1 << 16) - 1)
     check_positive("clock_mhz", clock_mhz)
 
     from sim.cosim.scheduler import run_program
-    from sim.engine.scheduler import TURN_CLK, durations_in_clocks
+    from sim.engine.scheduler import START_WAKE_UP_CLK, TURN_CLK, WAKE_UP_CLK, durations_in_clocks
     from sim.engine.scheduler import simulate as simulate_model
     from sim.engine.scheduler_measures import credit_clk, last_event_clk, most_issues_in_a_clock, stall_clk
 
@@ -90,7 +91,8 @@ def scheduler(
         }
         for entry in model.entries()
     ]
-    event = last_event_clk(loaded, run.issue_clk, run.complete_clk)
+    # the unit hears of a start in the clock after its handshake
+    event = last_event_clk(loaded, run.issue_clk + START_WAKE_UP_CLK - WAKE_UP_CLK, run.complete_clk)
     woken = (event >= 0) & (model.unit_wait_clk == 0) & (model.share_wait_clk == 0)
     # what became ready with its turn was woken by nobody
     woken[1:] &= model.ready_clk[1:] > model.issue_clk[:-1] + TURN_CLK

@@ -7,6 +7,7 @@ from arch.scheduler import SchedulerConfig
 from rtl.scheduler.credit_pools import CreditPools
 from rtl.scheduler.event_arbiter import EventArbiter
 from rtl.scheduler.issue_slot import IssueSlot
+from rtl.scheduler.signature import shares_layout
 
 __all__ = ["EventsProperties", "PoolsProperties", "SlotProperties"]
 
@@ -23,27 +24,30 @@ class PoolsProperties(Elaboratable):
         m = Module()
         m.submodules.pools = pools = CreditPools(CONFIG)
         n_units, n_pools = CONFIG.n_units, CONFIG.n_pools
-        filled, giver = Signal(), Signal(range(n_units))
+        filled, gives_back, giver = Signal(), Signal(), Signal(range(n_units))
         capacity = Signal.like(pools.capacities)
         m.d.comb += [
             Assume(~ResetSignal()),
             pools.fill.eq(~filled),
             pools.capacities.as_value().eq(AnySeq(pools.capacities.as_value().shape().width)),
-            pools.give_back.eq(AnySeq(1)),
+            gives_back.eq(AnySeq(1)),
             giver.eq(AnySeq(len(giver))),
             pools.returned.eq(0),
-            Assume(~pools.give_back | filled & (giver < n_units)),
+            Assume(~gives_back | filled & (giver < n_units)),
         ]
         m.d.sync += filled.eq(1)
         with m.If(~filled):
             m.d.sync += capacity.eq(pools.capacities)
         total = [0] * n_pools
         for unit in range(n_units):
-            holds, held = Signal(name=f"holds{unit}"), Signal.like(pools.shares[unit], name=f"held{unit}")
-            gives = pools.give_back & (giver == unit)
+            wanted = pools.shares[unit][pools.bank[unit]]
+            holds, held = Signal(name=f"holds{unit}"), Signal(shares_layout(CONFIG), name=f"held{unit}")
+            gives = gives_back & (giver == unit)
             m.d.comb += [
                 pools.request[unit].eq(AnySeq(1)),
-                pools.shares[unit].as_value().eq(AnySeq(held.as_value().shape().width)),
+                pools.shares[unit].as_value().eq(AnySeq(pools.shares[unit].as_value().shape().width)),
+                pools.takes[unit].eq(wanted.as_value().any()),
+                pools.bank[unit].eq(AnySeq(len(pools.bank[unit]))),
                 Assume(~pools.request[unit] | filled & ~holds),
                 Assume(~gives | holds),
                 Assert(~pools.grant[unit] | pools.request[unit]),
@@ -52,7 +56,7 @@ class PoolsProperties(Elaboratable):
                 m.d.comb += pools.returned.eq(held)
                 m.d.sync += holds.eq(0)
             with m.If(pools.grant[unit]):
-                m.d.sync += [holds.eq(1), held.eq(pools.shares[unit])]
+                m.d.sync += [holds.eq(1), held.eq(wanted)]
             total = [total[pool] + Mux(holds, held[pool], 0) for pool in range(n_pools)]
             m.d.comb += Assert(~holds | filled)
         for pool in range(n_pools):
@@ -70,7 +74,7 @@ class EventsProperties(Elaboratable):
         m = Module()
         m.submodules.arbiter = arbiter = EventArbiter(CONFIG)
         n_units = CONFIG.n_units
-        m.d.comb += [Assume(~ResetSignal()), Assume(~arbiter.clear)]
+        m.d.comb += Assume(~ResetSignal())
         owed = Signal(2 * n_units)
         raised = Cat(arbiter.starts, arbiter.completions)
         passes = Signal(2 * n_units)
@@ -78,7 +82,9 @@ class EventsProperties(Elaboratable):
             arbiter.starts.eq(AnySeq(n_units)),
             arbiter.completions.eq(AnySeq(n_units)),
             Assume(~(raised & owed).any()),
-            passes.eq(arbiter.valid << (arbiter.unit + Mux(arbiter.start, 0, n_units))),
+            passes.eq(arbiter.select << Mux(arbiter.start, 0, n_units)),
+            Assert(arbiter.valid == arbiter.select.any()),
+            Assert(~(arbiter.select & (arbiter.select - 1)).any()),
             # what passes was owed, and whatever is owed makes something pass
             Assert(~(passes & ~(owed | raised)).any()),
             Assert(arbiter.valid == (owed | raised).any()),
@@ -96,7 +102,8 @@ class SlotProperties(Elaboratable):
     An offer stands until it is accepted; nothing is offered while the unit works or its completion is being applied;
     the completion of what is in flight is always seen, and no other.
 
-    Environment: a grant answers a request; a release follows the completion.
+    Environment: a grant answers a request; a release follows the completion; what the ports call a nano-operation
+    stays the same while the slot stands at it.
     """
 
     def elaborate(self, platform: object) -> Elaboratable:
@@ -104,19 +111,23 @@ class SlotProperties(Elaboratable):
         m.submodules.slot = slot = IssueSlot(CONFIG)
         works, owed = Signal(), Signal()
         waited, payload = Signal(), Signal.like(slot.issue.payload.as_value())
+        index = Signal.like(slot.index)
         m.d.comb += [
             Assume(~ResetSignal()),
-            Assume(~slot.clear),
             slot.choice_valid.eq(AnySeq(1)),
-            slot.choice.as_value().eq(AnySeq(len(slot.choice.as_value()))),
+            slot.choice.eq(AnySeq(len(slot.choice))),
+            slot.turn_parity.eq(AnySeq(1)),
             slot.base.eq(AnySeq(len(slot.base))),
+            slot.index.eq(index),
             slot.grant.eq(AnySeq(1) & slot.request),
             slot.issue.ready.eq(AnySeq(1)),
             slot.complete.valid.eq(AnySeq(1)),
             slot.complete.index.eq(AnySeq(len(slot.complete.index))),
             slot.released.eq(AnySeq(1) & owed),
         ]
-        explained = works & slot.complete.valid & (slot.complete.index == slot.pick.index)
+        explained = works & slot.complete.valid & (slot.complete.index == index)
+        with m.If(~slot.busy & ~slot.grant):
+            m.d.sync += index.eq(AnySeq(len(index)))
         with m.If(slot.started):
             m.d.sync += works.eq(1)
         with m.Elif(explained):

@@ -26,15 +26,15 @@ class Mutant:
 
 MUTANTS = {
     "met_before_the_loop": Mutant(
-        module="rtl.scheduler.descriptor_table",
-        right="| before & ~newer\n",
-        wrong="| before\n",
+        module="rtl.scheduler.wake_up",
+        right="free | before & self.older |",
+        wrong="free | before |",
         task="dependence",
     ),
     "issue_forgotten": Mutant(
         module="rtl.scheduler.descriptor_table",
-        right="old.eq(old | taken)",
-        wrong="old.eq(old)",
+        right="granted.eq(self.granted & counts)",
+        wrong="granted.eq(0)",
         task="once",
     ),
     "offer_withdrawn": Mutant(
@@ -57,14 +57,14 @@ MUTANTS = {
     ),
     "second_event_dropped": Mutant(
         module="rtl.scheduler.event_arbiter",
-        right="waiting.eq(asking & (asking - 1)[: 2 * n_units])",
-        wrong="waiting.eq(0)",
+        right="(waiting | self.completions) & ~(~of_starts & self.select)",
+        wrong="waiting & ~(~of_starts & self.select)",
         task="events",
     ),
     "iteration_ends_early": Mutant(
         module="rtl.scheduler.loop_control",
-        right="(of_old == self.last)",
-        wrong="(of_old + 1 >= self.last)",
+        right="Cat(~count.any() for count in left)",
+        wrong="Cat(count <= 1 for count in left)",
         task="completion",
     ),
     "answer_overwritten": Mutant(
@@ -105,8 +105,8 @@ MUTANTS = {
     ),
     "credits_not_returned": Mutant(
         module="rtl.scheduler.scheduler_unit",
-        right="pools.give_back.eq(completed)",
-        wrong="pools.give_back.eq(0)",
+        right="pools.returned.eq(event.shares)",
+        wrong="pools.returned.eq(0)",
         task="progress",
     ),
 }

@@ -1,5 +1,7 @@
 """A program the solver chooses: every field a free constant, with the rules of ``arch.program`` as assumptions."""
 
+import itertools
+
 from amaranth.asserts import AnyConst
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
@@ -66,6 +68,11 @@ class SymbolicProgram:
                 )
             )
         return Cat(rules).all()
+
+    def in_order_of_choice(self) -> Value:
+        """Descriptors come by unit, then priority, as the unit wants them loaded."""
+        keys = [Cat(nano.priority, nano.unit) for nano in self.descriptors]
+        return Cat(before <= after for before, after in itertools.pairwise(keys)).all()
 
     def predecessor(self, index: int, number: int) -> tuple[Value, Value, Value, Value, Value]:
         """(valid, operation, layer_offset, start, all) of a predecessor."""

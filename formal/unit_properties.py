@@ -28,7 +28,7 @@ class UnitProperties(Elaboratable):
         ``shares``: what is offered or in flight never holds more than a pool has.
         ``completion``: at the end every nano-operation of every iteration has been accepted and is complete.
         ``progress``: on a program that ``arch.program`` accepts, the unit never stays busy with nothing offered and
-        nothing in flight for more than ``n_units + 4`` clocks: no deadlock, no completion lost.
+        nothing in flight for more than ``n_units + 5`` clocks: no deadlock, no completion lost.
     n_nanos, max_count : bounds of the program
     """
 
@@ -39,7 +39,7 @@ class UnitProperties(Elaboratable):
         m = Module()
         m.submodules.unit = unit = SchedulerUnit(CONFIG)
         program = SymbolicProgram(CONFIG, n_nanos=self.n_nanos, n_predecessors=2, max_count=self.max_count)
-        m.d.comb += [Assume(~ResetSignal()), Assume(program.connect(m))]
+        m.d.comb += [Assume(~ResetSignal()), Assume(program.connect(m) & program.in_order_of_choice())]
         loaded, started = program.load(m, unit.load), Signal()
         m.d.comb += unit.start.eq(loaded & ~started)
         with m.If(loaded):
@@ -144,7 +144,7 @@ class UnitProperties(Elaboratable):
         m.d.comb += Assert(~unit.done | complete)
 
     def _progress(self, m: Module, unit: SchedulerUnit, program: SymbolicProgram) -> None:
-        limit = CONFIG.n_units + 4
+        limit = CONFIG.n_units + 5
         idle = Signal(range(limit + 2))
         nothing = unit.busy & ~Cat(self.works, (issue.valid for issue in unit.issue)).any()
         m.d.comb += [Assume(program.legal() & program.free_of_circles(m)), Assert(idle <= limit)]

@@ -7,7 +7,16 @@ from amaranth.lib.wiring import In, Out
 from arch.descriptor import PRIORITY_BITS, index_bits
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.oldest_first import OldestFirst
-from rtl.scheduler.signature import descriptor_layout, footprint_layout, pick_layout, window_layout
+from rtl.scheduler.signature import (
+    BANK_BITS,
+    banks_layout,
+    descriptor_layout,
+    footprint_layout,
+    shares_layout,
+    wait_layout,
+    window_layout,
+)
+from rtl.scheduler.wake_up import WakeUp
 
 __all__ = ["DescriptorTable"]
 
@@ -15,18 +24,13 @@ __all__ = ["DescriptorTable"]
 class DescriptorTable(wiring.Component):
     """Hold the body, watch the scoreboard for it and show what each unit should execute next.
 
-    For every predecessor of every descriptor and each of the two iterations in flight a *met* bit says whether the
-    awaited bitmap holds the chunks waited for: one's own (``chunks & ~bitmap == 0``) or all of the operation. The event
-    that makes it so sets it; the bits of the newer iteration become those of the older when that one retires.
-
-    A descriptor's nano-operation of the older iteration comes before that of the newer. It is ready iff for every
-    predecessor the met bit of the iteration that ``layer_offset`` points to is set, or that iteration is outside the
-    loop or has retired. An iteration past the two in flight has met nothing.
+    Descriptors are written one after the other, by unit, then priority, then index: their place is the order in which
+    they are chosen. ``load_last`` ends a body; the next descriptor after it is the first of another.
 
     Timing
     ------
-    ``choice`` and ``footprint`` are combinational from the registers (latency 0). An event and a grant show in the
-    clock after.
+    An event shows in ``choice`` in the clock after; ``choice`` and ``footprint`` are combinational from registers.
+    A nano-operation granted in one clock may be chosen again from the third clock after it on.
 
     Parameters
     ----------
@@ -34,19 +38,23 @@ class DescriptorTable(wiring.Component):
 
     Members
     -------
-    load_valid, load_index, load_descriptor : In, writes a descriptor
-    clear : In(1), begins a new run of the descriptors 0 .. ``last``
+    load_valid, load_index, load_descriptor : In, writes a descriptor at the next place
+    load_last : In(1), the body is complete
+    start : In(1), begins a run of the descriptors at the places 0 .. ``last``
+    clear : In(1), back to the state before ``start``; held while nothing runs
     last : In
     window : In(window), the iterations in flight
     retire : In(1), the older one ends with the event of this clock
-    event_valid, event_operation, event_start, event_parity : In, an event at the scoreboard
+    event_started, event_completed, event_operation, event_parity : In, an event at the scoreboard, and which
     event_row, event_full : In, the bitmap after it, and whether it holds every chunk of the operation
     choice_valid : Out(n_units), the unit has a ready nano-operation
-    choice : Out(pick) of every unit, the best one
-    picks : In(pick) of every unit, the one it stands at
+    choice : Out of every unit, place of the best one
+    picks : In of every unit, the place it stands at
+    parity : Out(1) of every unit, parity of its next iteration; until two clocks after the grant
     footprint : Out(footprint) of every unit, what ``picks`` holds and marks
     ready : Out(n_descriptors), with ``trace``: whose next nano-operation has met all it waits for
-    granted : In(n_units), ``picks`` is taken
+    shares : Out(banks) of every unit, the shares where ``picks`` points to in every bank of places
+    granted : In(n_units), ``picks``, the choice of the clock before, is taken
     """
 
     def __init__(self, config: SchedulerConfig) -> None:
@@ -57,20 +65,24 @@ class DescriptorTable(wiring.Component):
                 "load_valid": In(1),
                 "load_index": In(index),
                 "load_descriptor": In(descriptor_layout(config)),
+                "load_last": In(1),
+                "start": In(1),
                 "clear": In(1),
                 "last": In(index),
                 "window": In(window_layout()),
                 "retire": In(1),
-                "event_valid": In(1),
                 "event_operation": In(index_bits(config.n_operations)),
-                "event_start": In(1),
+                "event_started": In(1),
+                "event_completed": In(1),
                 "event_parity": In(1),
                 "event_row": In(config.n_chunks),
                 "event_full": In(1),
                 "choice_valid": Out(config.n_units),
-                "choice": Out(pick_layout(config)).array(config.n_units),
-                "picks": In(pick_layout(config)).array(config.n_units),
+                "choice": Out(index).array(config.n_units),
+                "picks": In(index).array(config.n_units),
+                "parity": Out(1).array(config.n_units),
                 "footprint": Out(footprint_layout(config)).array(config.n_units),
+                "shares": Out(banks_layout(config)).array(config.n_units),
                 "granted": In(config.n_units),
                 **({"ready": Out(config.n_descriptors)} if config.trace else {}),
             }
@@ -78,144 +90,132 @@ class DescriptorTable(wiring.Component):
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        self._add_footprints(m)
-        held = self._hold(m)
-        ready, newer = self._find_ready(m, held, self._watch(m, held))
-        if self.config.trace:
-            m.d.comb += self.ready.eq(ready)
-        self._choose(m, held, ready, newer)
+        config = self.config
+        place = Signal(index_bits(config.n_descriptors))
+        with m.If(self.load_valid):
+            m.d.sync += place.eq(place + 1)
+        with m.If(self.load_last):
+            m.d.sync += place.eq(0)
+        self._add_footprints(m, place)
+
+        m.submodules.wake_up = wake_up = WakeUp(config)
+        m.submodules.oldest_first = oldest_first = OldestFirst(config)
+        self._hold(m, place, wake_up, oldest_first)
+        m.d.comb += [
+            wake_up.enabled.eq((2 << self.last) - 1),
+            wake_up.start.eq(self.start),
+            wake_up.clear.eq(self.clear),
+            wake_up.window.eq(self.window),
+            wake_up.retire.eq(self.retire),
+            wake_up.taken.eq(self._find_taken(m, oldest_first)),
+            wake_up.event_operation.eq(self.event_operation),
+            wake_up.event_started.eq(self.event_started),
+            wake_up.event_completed.eq(self.event_completed),
+            wake_up.event_parity.eq(self.event_parity),
+            wake_up.event_row.eq(self.event_row),
+            wake_up.event_full.eq(self.event_full),
+            oldest_first.ready.eq(wake_up.ready),
+            oldest_first.older.eq(wake_up.older),
+            self.choice_valid.eq(oldest_first.choice_valid),
+        ]
+        if config.trace:
+            m.d.comb += self.ready.eq(wake_up.ready)
+        for unit, pick in enumerate(self.picks):
+            m.d.comb += [
+                self.choice[unit].eq(oldest_first.choice[unit]),
+                self.parity[unit].eq(wake_up.parity.bit_select(pick, 1)),
+            ]
         return m
 
-    def _add_footprints(self, m: Module) -> None:
+    def _add_footprints(self, m: Module, place: Signal) -> None:
         """What matters only once a nano-operation is chosen lies in a memory with a port for every unit."""
-        config = self.config
-        m.submodules.footprints = footprints = memory.Memory(
-            shape=footprint_layout(config).size, depth=config.n_descriptors, init=[]
-        )
-        write = footprints.write_port()
-        loaded = data.View(footprint_layout(config), write.data)
+        config, picks = self.config, self.picks
+        fields = {name: shape for name, shape in footprint_layout(config).members.items() if name != "shares"}
+        layout = data.StructLayout(fields)
+        m.submodules.footprints = footprints = memory.Memory(shape=layout, depth=config.n_descriptors, init=[])
+        write, loaded = footprints.write_port(), self.load_descriptor
+        shares = Signal(shares_layout(config))
+        m.d.comb += [shares[n].eq(loaded[f"share{n}"]) for n in range(config.n_pools)]
         m.d.comb += [
             write.en.eq(self.load_valid),
-            write.addr.eq(self.load_index),
-            loaded.chunks.eq(self.load_descriptor.chunks),
-            loaded.operation.eq(self.load_descriptor.operation),
-            loaded.announce_start.eq(self.load_descriptor.announce_start),
+            write.addr.eq(place),
+            write.data.chunks.eq(loaded.chunks),
+            write.data.operation.eq(loaded.operation),
+            write.data.announce_start.eq(loaded.announce_start),
+            write.data.index.eq(self.load_index),
+            write.data.takes_shares.eq(shares.as_value().any()),
         ]
-        m.d.comb += [loaded.shares[n].eq(self.load_descriptor[f"share{n}"]) for n in range(config.n_pools)]
         for unit in range(config.n_units):
+            footprint = data.View(footprint_layout(config), self.footprint[unit].as_value())
             read = footprints.read_port(domain="comb")
+            m.d.comb += read.addr.eq(picks[unit])
+            m.d.comb += [footprint[name].eq(read.data[name]) for name in fields]
+            m.d.comb += footprint.shares.eq(self.shares[unit][picks[unit][BANK_BITS:]])
+        for number in range(banks_layout(config).length):
+            bank = memory.Memory(shape=shares_layout(config), depth=1 << BANK_BITS, init=[])
+            m.submodules[f"shares{number}"] = bank
+            write = bank.write_port()
             m.d.comb += [
-                read.addr.eq(self.picks[unit].index),
-                self.footprint[unit].as_value().eq(read.data),
+                write.en.eq(self.load_valid & (place[BANK_BITS:] == number)),
+                write.addr.eq(place),
+                write.data.eq(shares),
             ]
+            for unit in range(config.n_units):
+                read = bank.read_port(domain="comb")
+                m.d.comb += [read.addr.eq(picks[unit]), self.shares[unit][number].eq(read.data)]
 
-    def _hold(self, m: Module) -> list[data.View]:
+    def _hold(self, m: Module, place: Signal, wake_up: WakeUp, oldest_first: OldestFirst) -> None:
         """What is compared in every clock lies in registers."""
-        layout = descriptor_layout(self.config)
-        held = [Signal(layout.size, name=f"descriptor{n}") for n in range(self.config.n_descriptors)]
-        written = Signal(self.config.n_descriptors)
-        m.d.comb += written.eq(self.load_valid << self.load_index)
-        for index, descriptor in enumerate(held):
-            with m.If(written[index]):
-                m.d.sync += descriptor.eq(self.load_descriptor.as_value())
-        return [data.View(layout, descriptor) for descriptor in held]
-
-    def _watch(self, m: Module, held: list[data.View]) -> list[tuple[Signal, Signal]]:
-        """The met bits by predecessor number, of the older and of the newer iteration, a bit a descriptor."""
-        n = self.config.n_descriptors
-        covered = Signal(n)
-        of_newer = Signal()
-        m.d.comb += covered.eq(Cat((descriptor.chunks & ~self.event_row) == 0 for descriptor in held))
-        m.d.comb += of_newer.eq(self.event_parity ^ self.window.old)
-        met = []
-        for number in range(self.config.n_predecessors):
-            names = [f"predecessor{number}_{name}" for name in ("operation", "start", "all")]
-            fields = [[descriptor[name] for name in names] for descriptor in held]
-            hit = Signal(n, name=f"hit{number}")
-            m.d.comb += hit.eq(
-                Cat(
-                    self.event_valid
-                    & (operation == self.event_operation)
-                    & (start == self.event_start)
-                    & Mux(everything, self.event_full, covered[index])
-                    for index, (operation, start, everything) in enumerate(fields)
-                )
-            )
-            old, new = Signal(n, name=f"met_old{number}"), Signal(n, name=f"met_new{number}")
-            with m.If(of_newer):
-                m.d.sync += new.eq(new | hit)
-            with m.Else():
-                m.d.sync += old.eq(old | hit)
-            self._move_window(m, old, new)
-            met.append((old, new))
-        return met
-
-    def _move_window(self, m: Module, old: Signal, new: Signal) -> None:
-        """When the older iteration retires, what is known of the newer one becomes what is known of the older.
-
-        The event of that clock is the one that retires it, so nothing new comes in.
-        """
-        with m.If(self.retire):
-            m.d.sync += [old.eq(new), new.eq(0)]
-        with m.If(self.clear):
-            m.d.sync += [old.eq(0), new.eq(0)]
-
-    def _find_ready(self, m: Module, held: list[data.View], met: list[tuple[Signal, Signal]]) -> tuple[Value, Value]:
-        """Which descriptors are ready, and whose turn is that of the newer iteration, a bit a descriptor each.
-
-        A descriptor goes through the iterations in order, so only one of its nano-operations can be ready.
-        """
-        n, window = self.config.n_descriptors, self.window
-        enabled = Signal(n)
-        with m.If(self.clear):
-            m.d.sync += enabled.eq((2 << self.last) - 1)
-        newer, issued_new = self._count_issues(m)
-        ready = Signal(n)
-        waits = enabled & (window.running.replicate(n)) & ~(newer & (issued_new | window.old_is_last.replicate(n)))
-        for number, (met_old, met_new) in enumerate(met):
-            valid = Cat(descriptor[f"predecessor{number}_valid"] for descriptor in held)
-            offsets = [descriptor[f"predecessor{number}_layer_offset"] for descriptor in held]
-            before, same, after = (Cat(offset == code for offset in offsets) for code in (0b11, 0b00, 0b01))
-            outside = newer & window.new_is_last.replicate(n) | ~newer & window.old_is_last.replicate(n)
-            waits &= (
-                ~valid
-                | before & ~newer
-                | after & outside
-                | (before & newer | same & ~newer) & met_old
-                | (same & newer | after & ~newer) & met_new
-            )
-        m.d.comb += ready.eq(waits)
-        return ready, newer
-
-    def _count_issues(self, m: Module) -> tuple[Signal, Signal]:
-        """Which descriptors have been granted in the older and in the newer iteration."""
-        n = self.config.n_descriptors
-        old, new, taken = Signal(n, name="issued_old"), Signal(n, name="issued_new"), Signal(n)
-        granted = 0
-        for unit in range(self.config.n_units):
-            granted |= self.granted[unit] << self.picks[unit].index
-        m.d.comb += taken.eq(granted)
-        # a descriptor goes through the iterations in order, so the older one is taken first
-        m.d.sync += [old.eq(old | taken), new.eq(new | taken & old)]
-        with m.If(self.retire):
-            m.d.sync += [old.eq(new | taken), new.eq(0)]
-        with m.If(self.clear):
-            m.d.sync += [old.eq(0), new.eq(0)]
-        return old, new
-
-    def _choose(self, m: Module, held: list[data.View], ready: Value, newer: Value) -> None:
-        n = self.config.n_descriptors
-        for unit in range(self.config.n_units):
-            m.submodules[f"oldest_first{unit}"] = best = OldestFirst(n)
+        config, loaded = self.config, self.load_descriptor
+        wait = Signal(wait_layout(config))
+        m.d.comb += wait.chunks.eq(loaded.chunks)
+        for number in range(config.n_predecessors):
+            field = f"predecessor{number}"
             m.d.comb += [
-                best.priority[bit].eq(Cat(descriptor.priority[bit] for descriptor in held))
-                for bit in range(PRIORITY_BITS)
+                wait[f"operation{number}"].eq(loaded[f"{field}_operation"]),
+                wait[f"offset{number}"].eq(Mux(loaded[f"{field}_valid"], loaded[f"{field}_layer_offset"], 0b10)),
+                wait[f"start{number}"].eq(loaded[f"{field}_start"]),
+                wait[f"all{number}"].eq(loaded[f"{field}_all"]),
             ]
-            m.d.comb += [
-                best.ready.eq(ready),
-                best.newer.eq(newer),
-                best.mine.eq(Cat(descriptor.unit == unit for descriptor in held)),
-                self.choice_valid[unit].eq(best.valid),
-                self.choice[unit].index.eq(best.index),
-                self.choice[unit].parity.eq(self.window.old ^ best.chosen_newer),
-            ]
+        n = config.n_descriptors
+        written, of_unit = Signal(n), Signal(config.n_units)
+        before, unit_begins, class_begins = Signal(len(loaded.unit) + PRIORITY_BITS), Signal(), Signal()
+        class_ = Cat(loaded.unit, loaded.priority)
+        m.d.comb += [
+            written.eq(self.load_valid << place),
+            of_unit.eq(1 << loaded.unit),
+            unit_begins.eq((place == 0) | (loaded.unit != before[: len(loaded.unit)])),
+            class_begins.eq((place == 0) | (class_ != before)),
+        ]
+        with m.If(self.load_valid):
+            m.d.sync += before.eq(class_)
+        for at in range(n):
+            held = Signal(wait_layout(config), name=f"wait{at}")
+            m.d.comb += wake_up.waits[at].eq(held)
+            with m.If(written[at]):
+                m.d.sync += [
+                    held.eq(wait),
+                    oldest_first.unit_begins[at].eq(unit_begins),
+                    oldest_first.class_begins[at].eq(class_begins),
+                ]
+                m.d.sync += [mine[at].eq(of_unit[unit]) for unit, mine in enumerate(oldest_first.mine)]
+
+    def _find_taken(self, m: Module, oldest_first: OldestFirst) -> Value:
+        """The places granted in the clock before; they were chosen two clocks ago."""
+        taken = 0
+        for name, first, of_these in (
+            ("older", oldest_first.first_older, ~oldest_first.newer),
+            ("newer", oldest_first.first_newer, oldest_first.newer),
+        ):
+            n = self.config.n_descriptors
+            chosen, asked = Signal(n, name=f"chosen_{name}"), Signal(n, name=f"asked_{name}")
+            counts, granted = (
+                Signal.like(self.granted, name=f"counts_{name}"),
+                Signal.like(self.granted, name=f"granted_{name}"),
+            )
+            m.d.sync += [chosen.eq(first), asked.eq(chosen), counts.eq(of_these), granted.eq(self.granted & counts)]
+            of_unit = 0
+            for unit, mine in enumerate(oldest_first.mine):
+                of_unit |= mine & granted[unit].replicate(n)
+            taken |= asked & of_unit
+        return taken

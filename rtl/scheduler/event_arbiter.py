@@ -1,13 +1,15 @@
 """The order in which starts and completions reach the scoreboard."""
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal
+import itertools
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.descriptor import index_bits
 from arch.scheduler import SchedulerConfig
 
-__all__ = ["EventArbiter"]
+__all__ = ["EventArbiter", "of_lowest"]
 
 
 class EventArbiter(wiring.Component):
@@ -27,11 +29,11 @@ class EventArbiter(wiring.Component):
 
     Members
     -------
-    clear : In(1), forget all
     starts, completions : In(n_units), pulses
     valid : Out(1), an event passes
     start : Out(1), it is a start
-    unit : Out, whose it is
+    asks : Out(n_units), whose it may be: the lowest-numbered one's
+    select : Out(n_units), whose it is
 
     Attributes
     ----------
@@ -43,26 +45,44 @@ class EventArbiter(wiring.Component):
         self.waiting = Signal(2 * config.n_units)
         super().__init__(
             {
-                "clear": In(1),
                 "starts": In(config.n_units),
                 "completions": In(config.n_units),
                 "valid": Out(1),
                 "start": Out(1),
-                "unit": Out(index_bits(config.n_units)),
+                "asks": Out(config.n_units),
+                "select": Out(config.n_units),
             }
         )
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
         n_units = self.config.n_units
-        waiting = self.waiting
-        asking = Signal(2 * n_units)
-        m.d.comb += asking.eq(waiting | Cat(self.starts, self.completions))
-        m.d.comb += self.valid.eq(asking.any())
-        m.d.sync += waiting.eq(asking & (asking - 1)[: 2 * n_units])  # without its lowest set bit, the one that passes
-        for number in reversed(range(2 * n_units)):
-            with m.If(asking[number]):
-                m.d.comb += [self.start.eq(number < n_units), self.unit.eq(number % n_units)]
-        with m.If(self.clear):
-            m.d.sync += waiting.eq(0)
+        starting, waiting = Signal(n_units), self.waiting[n_units:]
+        # completions of this clock are known late: the rest is worked out beside them
+        of_starts = self.start.replicate(n_units)
+        m.d.comb += [
+            starting.eq(self.waiting[:n_units] | self.starts),
+            self.start.eq(starting.any()),
+            self.asks.eq(of_starts & starting | ~of_starts & (waiting | self.completions)),
+            self.valid.eq(self.asks.any()),
+            self.select.eq(Cat(self.asks[unit] & ~self.asks[:unit].any() for unit in range(n_units))),
+        ]
+        m.d.sync += self.waiting.eq(
+            Cat(starting & ~(of_starts & self.select), (waiting | self.completions) & ~(~of_starts & self.select))
+        )
         return m
+
+
+def of_lowest(asks: Value, values: Sequence[Value]) -> Value:
+    """The value of the lowest-numbered unit that asks, or 0: a tree of choices, which is shorter than ``select``."""
+    nodes = [(ask, value & ask.replicate(len(value))) for ask, value in zip(asks, values, strict=True)]
+    while len(nodes) > 1:
+        pairs = itertools.zip_longest(nodes[::2], nodes[1::2])
+        nodes = [low if high is None else _lower(low, high) for low, high in pairs]
+    return nodes[0][1]
+
+
+def _lower(low: tuple[Value, Value], high: tuple[Value, Value]) -> tuple[Value, Value]:
+    # gates and no multiplexer, for which synthesis would share the memories' ports and look up late
+    (low_asks, low_value), (high_asks, high_value) = low, high
+    return low_asks | high_asks, low_value | high_value & ~low_asks.replicate(len(high_value))

@@ -1,6 +1,6 @@
 """The loop over the body, two iterations in flight."""
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +17,8 @@ class LoopControl(wiring.Component):
     Timing
     ------
     ``retire`` is combinational from ``completed`` (latency 0), so that the iteration after the next opens in the clock
-    after the last completion of the oldest. ``done`` is high for one clock, the one after the last retirement.
+    after the last completion of the oldest. ``done`` is high for one clock, the one after the last retirement. While it
+    does not run, the window becomes that of the beginning of a run; that takes the clock of ``done``.
 
     Parameters
     ----------
@@ -28,6 +29,7 @@ class LoopControl(wiring.Component):
     start : In(1), begin at iteration 0
     last : In, nano-operations of the body less one
     count : In(16), iterations
+    next_count : In(16), those of the next run: ``count``, or what is being loaded
     completed : In(1), a nano-operation is complete
     parity : In(1), parity of its iteration
     base : Out(16), the older iteration in flight
@@ -43,6 +45,7 @@ class LoopControl(wiring.Component):
                 "start": In(1),
                 "last": In(index_bits(config.n_descriptors)),
                 "count": In(COUNT_BITS),
+                "next_count": In(COUNT_BITS),
                 "completed": In(1),
                 "parity": In(1),
                 "base": Out(COUNT_BITS),
@@ -54,31 +57,39 @@ class LoopControl(wiring.Component):
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        # completions of a whole body would need one value more; but those are never counted, they retire
-        n_done = [Signal(index_bits(self.config.n_descriptors), name=f"n_done{parity}") for parity in range(2)]
-        of_old = Mux(self.window.old, n_done[1], n_done[0])
-        m.d.comb += self.retire.eq(self.completed & (self.parity == self.window.old) & (of_old == self.last))
-        m.d.sync += self.done.eq(0)
+        window = self.window
+        # the last completion of a body is not counted, it retires
+        left = [Signal(index_bits(self.config.n_descriptors), name=f"left{parity}") for parity in range(2)]
+        ended = Cat(~count.any() for count in left)
+        of_old = Mux(window.old, ended[1], ended[0])
+        m.d.comb += self.retire.eq(self.completed & (self.parity == window.old) & of_old)
+        # iterations retire several clocks apart, as the descriptor that ends one has yet to be issued in the next
+        after_next_is_last = Signal()
+        m.d.sync += [self.done.eq(0), after_next_is_last.eq(self.base + 4 == self.count)]
         for parity in range(2):
             with m.If(self.completed & (self.parity == parity)):
-                m.d.sync += n_done[parity].eq(Mux(self.retire, 0, n_done[parity] + 1))
+                m.d.sync += left[parity].eq(Mux(self.retire, self.last, left[parity] - 1))
         with m.If(self.retire):
             m.d.sync += [
                 self.base.eq(self.base + 1),
-                self.window.old.eq(~self.window.old),
-                self.window.old_is_last.eq(self.window.new_is_last),
-                self.window.new_is_last.eq(self.base + 3 == self.count),
+                window.old.eq(~window.old),
+                window.old_is_last.eq(window.new_is_last),
+                window.new_is_last.eq(window.next_is_last),
+                window.next_is_last.eq(after_next_is_last),
+                window.has_next.eq(window.has_next & ~window.next_is_last),
             ]
-            with m.If(self.window.old_is_last):
-                m.d.sync += [self.window.running.eq(0), self.done.eq(1)]
         with m.If(self.start):
+            m.d.sync += window.running.eq(1)
+        with m.Elif(self.retire & window.old_is_last):
+            m.d.sync += [window.running.eq(0), self.done.eq(1)]
+        with m.If(~window.running):
             m.d.sync += [
                 self.base.eq(0),
-                self.window.running.eq(1),
-                self.window.old.eq(0),
-                self.window.old_is_last.eq(self.count == 1),
-                self.window.new_is_last.eq(self.count == 2),
-                n_done[0].eq(0),
-                n_done[1].eq(0),
+                window.old.eq(0),
+                window.old_is_last.eq(self.next_count == 1),
+                window.new_is_last.eq(self.next_count == 2),
+                window.next_is_last.eq(self.next_count == 3),
+                window.has_next.eq(self.next_count > 2),
+                *(count.eq(self.last) for count in left),
             ]
         return m

@@ -10,15 +10,17 @@ from arch.scheduler import SchedulerConfig
 from rtl.scheduler.chunk_scoreboard import ChunkScoreboard
 from rtl.scheduler.credit_pools import CreditPools
 from rtl.scheduler.descriptor_table import DescriptorTable
-from rtl.scheduler.event_arbiter import EventArbiter
+from rtl.scheduler.event_arbiter import EventArbiter, of_lowest
 from rtl.scheduler.issue_slot import IssueSlot
 from rtl.scheduler.load_checker import LoadChecker
 from rtl.scheduler.loop_control import LoopControl
 from rtl.scheduler.signature import (
+    BANK_BITS,
     Completion,
     LoadTable,
     control_layout,
     event_layout,
+    footprint_layout,
     issue_layout,
     load_signature,
 )
@@ -50,8 +52,8 @@ class SchedulerUnit(wiring.Component):
 
     Timing
     ------
-    First issue 2 clocks after ``start``. From a completion (or an awaited start) to the ``valid`` of what waited for it
-    3 clocks; from a completion to the next nano-operation of the same unit 3 clocks; to one that lacked credits only 2.
+    First issue 2 clocks after ``start``. From a completion to the ``valid`` of what waited for it 3 clocks, from an
+    awaited start 4; from a completion to the next nano-operation of the same unit 3; to one that lacked credits only 2.
     Each event of another unit that is served first adds one clock, and so does each unit whose shares are admitted
     first. ``done`` comes 2 clocks after the last completion.
 
@@ -64,7 +66,7 @@ class SchedulerUnit(wiring.Component):
     load : In(stream), table, address, data; taken while idle
     start : In(1), run the loaded program; ignored while busy
     busy : Out(1)
-    done : Out(1), one clock at the end of the program
+    done : Out(1), one clock at the end of the program, the last of ``busy``
     issue : Out(stream) of every unit, descriptor index and iteration of the nano-operation to execute
     complete : In(completion) of every unit, earliest the clock after the handshake at ``issue``
     protocol_error : Out(1), a completion came that no nano-operation in flight explains; it was ignored. Until start
@@ -111,23 +113,24 @@ class SchedulerUnit(wiring.Component):
         for unit, slot in enumerate(parts.slots):
             m.submodules[f"slot{unit}"] = slot
         starting = Signal()
-        begins, busy = self._start(m, loop.window.running)
+        begins, busy = self._start(m, loop.window.running | loop.done)
         m.d.comb += [
             starting.eq(begins),
             self.busy.eq(busy),
             self.done.eq(loop.done),
             loop.start.eq(starting),
-            table.clear.eq(starting),
+            table.start.eq(starting),
+            table.clear.eq(~loop.window.running),
             table.window.eq(loop.window),
             table.retire.eq(loop.retire),
         ]
         with m.If(starting):
             m.d.sync += self.cycle.eq(1)
-        with m.Elif(loop.window.running if config.check_load else self.busy):
+        with m.Elif(loop.window.running):
             m.d.sync += self.cycle.eq(self.cycle + 1)
 
-        control = self._load(m, table, parts.scoreboard)
-        m.d.comb += [table.last.eq(control.last), loop.last.eq(control.last), loop.count.eq(control.count)]
+        control = self._load(m, parts)
+        m.d.comb += [table.last.eq(control.last), loop.last.eq(control.last)]
         m.d.comb += [pools.fill.eq(starting)]
         m.d.comb += [pools.capacities[pool].eq(control[f"capacity{pool}"]) for pool in range(config.n_pools)]
 
@@ -135,13 +138,16 @@ class SchedulerUnit(wiring.Component):
             wiring.connect(m, slot.issue, wiring.flipped(self.issue[unit]))
             wiring.connect(m, wiring.flipped(self.complete[unit]), slot.complete)
             m.d.comb += [
-                slot.clear.eq(starting),
                 slot.base.eq(loop.base),
                 slot.choice_valid.eq(table.choice_valid[unit]),
                 slot.choice.eq(table.choice[unit]),
                 table.picks[unit].eq(slot.pick),
+                slot.turn_parity.eq(table.parity[unit]),
+                slot.index.eq(table.footprint[unit].index),
                 pools.request[unit].eq(slot.request),
-                pools.shares[unit].eq(table.footprint[unit].shares),
+                pools.takes[unit].eq(table.footprint[unit].takes_shares),
+                pools.bank[unit].eq(slot.pick[BANK_BITS:]),
+                pools.shares[unit].eq(table.shares[unit]),
                 slot.grant.eq(pools.grant[unit]),
                 table.granted[unit].eq(pools.grant[unit]),
             ]
@@ -152,7 +158,7 @@ class SchedulerUnit(wiring.Component):
         with m.Elif(Cat(slot.unexpected for slot in parts.slots).any()):
             m.d.sync += self.protocol_error.eq(1)
 
-        event_valid, event = self._next_event(m, starting, parts)
+        event_valid, event = self._next_event(m, parts)
         self._apply(m, event_valid, event, parts)
         return m
 
@@ -172,15 +178,15 @@ class SchedulerUnit(wiring.Component):
         m.d.comb += [self.credits[pool].eq(trace.credits[pool]) for pool in range(self.config.n_pools)]
         for unit, slot in enumerate(parts.slots):
             m.d.comb += [
-                trace.place[unit].eq(slot.pick.index),
-                trace.parity[unit].eq(slot.pick.parity),
+                trace.place[unit].eq(slot.pick),
+                trace.parity[unit].eq(slot.turn_parity),
                 trace.request[unit].eq(slot.request),
                 trace.started[unit].eq(slot.started),
                 trace.completed[unit].eq(slot.completed),
                 trace.working[unit].eq(slot.in_flight),
                 trace.index[unit].eq(slot.issue.payload.index),
                 trace.iteration[unit].eq(slot.issue.payload.iteration),
-                trace.shares[unit].eq(parts.pools.shares[unit]),
+                trace.shares[unit].eq(parts.table.footprint[unit].shares),
                 self.stalls[unit].eq(trace.stalls[unit]),
             ]
 
@@ -200,69 +206,81 @@ class SchedulerUnit(wiring.Component):
         ]
         return checker.accepted, running | checker.busy | checker.accepted
 
-    def _load(self, m: Module, table: DescriptorTable, scoreboard: ChunkScoreboard) -> data.View:
+    def _load(self, m: Module, parts: _Parts) -> data.View:
         """Sort load words into the tables; the control word is kept here."""
-        word = self.load.payload
+        table, scoreboard, word = parts.table, parts.scoreboard, self.load.payload
         control = Signal(control_layout(self.config))
-        taken = Signal()
+        loaded = data.View(control_layout(self.config), word.data[: control.as_value().shape().width])
+        taken, offers_control = Signal(), Signal()
         m.d.comb += [
             self.load.ready.eq(~self.busy),
             taken.eq(self.load.valid & self.load.ready),
+            offers_control.eq(self.load.valid & (word.table == LoadTable.CONTROL)),
             table.load_valid.eq(taken & (word.table == LoadTable.DESCRIPTOR)),
             table.load_index.eq(word.address),
             table.load_descriptor.as_value().eq(word.data),
+            table.load_last.eq(taken & (word.table != LoadTable.DESCRIPTOR)),
             scoreboard.load_valid.eq(taken & (word.table == LoadTable.OPERATION)),
             scoreboard.load_operation.eq(word.address),
             scoreboard.load_chunks.eq(word.data),
+            # a start may follow in the next clock, when the loop must know already
+            parts.loop.count.eq(control.count),
+            parts.loop.next_count.eq(Mux(offers_control, loaded.count, control.count)),
         ]
-        with m.If(taken & (word.table == LoadTable.CONTROL)):
-            m.d.sync += control.as_value().eq(word.data)
+        with m.If(offers_control & self.load.ready):
+            m.d.sync += control.eq(loaded)
         return control
 
-    def _next_event(self, m: Module, starting: Signal, parts: _Parts) -> tuple[Signal, data.View]:
+    def _next_event(self, m: Module, parts: _Parts) -> tuple[Signal, data.View]:
         """Choose the start or completion that is applied in the next clock, and register all it changes."""
+        n_units = self.config.n_units
         m.submodules.arbiter = arbiter = EventArbiter(self.config)
-        valid = Signal()
-        event = Signal(event_layout(self.config))
-        m.d.comb += arbiter.clear.eq(starting)
+        scoreboard, valid, event = parts.scoreboard, Signal(), Signal(event_layout(self.config))
+        m.d.comb += scoreboard.asks.eq(arbiter.asks)
+        next_event = [Signal(event_layout(self.config), name=f"event_of{unit}") for unit in range(n_units)]
         for unit, slot in enumerate(parts.slots):
+            # looked up by the pick, which stands since the clock before at least when an event comes of it
+            footprint = Signal(footprint_layout(self.config), name=f"in_flight{unit}")
+            raises_start = Signal(name=f"raises_start{unit}")
+            m.d.sync += footprint.eq(parts.table.footprint[unit])
             m.d.comb += [
-                arbiter.starts[unit].eq(slot.started & parts.table.footprint[unit].announce_start),
+                # a handshake comes so late in its clock that it is an event only in the next
+                raises_start.eq(slot.accepted & footprint.announce_start),
+                arbiter.starts[unit].eq(raises_start),
                 arbiter.completions[unit].eq(slot.completed),
+                scoreboard.operation[unit].eq(footprint.operation),
+                scoreboard.start[unit].eq(arbiter.waiting[unit] | raises_start),
+                scoreboard.chunks[unit].eq(footprint.chunks),
+                scoreboard.parity[unit].eq(slot.parity),
+                next_event[unit].start.eq(arbiter.start),
+                next_event[unit].completed.eq(~arbiter.start),
+                next_event[unit].unit.eq(1 << unit),
+                next_event[unit].parity.eq(slot.parity),
+                next_event[unit].operation.eq(footprint.operation),
+                next_event[unit].shares.eq(Mux(arbiter.start, 0, footprint.shares)),
             ]
-        m.d.sync += [valid.eq(arbiter.valid & ~starting), event.start.eq(arbiter.start), event.unit.eq(arbiter.unit)]
-        with m.Switch(arbiter.unit):
-            for unit, slot in enumerate(parts.slots):
-                with m.Case(unit):
-                    m.d.sync += [
-                        event.parity.eq(slot.pick.parity),
-                        event.footprint.eq(parts.table.footprint[unit]),
-                    ]
+        m.d.sync += [
+            valid.eq(arbiter.valid),
+            event.eq(of_lowest(arbiter.asks, [candidate.as_value() for candidate in next_event])),
+        ]
         return valid, event
 
     def _apply(self, m: Module, valid: Signal, event: data.View, parts: _Parts) -> None:
         """Let an event change the scoreboard; a completion also frees its unit and credits and moves the loop."""
         loop, scoreboard, table, pools = parts.loop, parts.scoreboard, parts.table, parts.pools
-        completed = Signal()
         m.d.comb += [
-            completed.eq(valid & ~event.start),
             scoreboard.valid.eq(valid),
-            scoreboard.operation.eq(event.footprint.operation),
-            scoreboard.start.eq(event.start),
-            scoreboard.parity.eq(event.parity),
-            scoreboard.chunks.eq(event.footprint.chunks),
-            # at start both halves are emptied, on retirement that of the older iteration
-            scoreboard.clear.eq(Mux(loop.start, 0b11, loop.retire << loop.window.old)),
-            table.event_valid.eq(valid),
-            table.event_operation.eq(event.footprint.operation),
-            table.event_start.eq(event.start),
+            # the older iteration's half is emptied when it retires; at the end the other one is empty anyway
+            scoreboard.clear.eq(loop.retire << loop.window.old),
+            table.event_operation.eq(event.operation),
+            table.event_started.eq(event.start),
+            table.event_completed.eq(event.completed),
             table.event_parity.eq(event.parity),
             table.event_row.eq(scoreboard.row),
             table.event_full.eq(scoreboard.full),
-            loop.completed.eq(completed),
+            loop.completed.eq(event.completed),
             loop.parity.eq(event.parity),
-            pools.give_back.eq(completed),
-            pools.returned.eq(event.footprint.shares),
+            pools.returned.eq(event.shares),
         ]
         for unit, slot in enumerate(parts.slots):
-            m.d.comb += slot.released.eq(completed & (event.unit == unit))
+            m.d.comb += slot.released.eq(event.completed & event.unit[unit])

@@ -7,8 +7,10 @@ from arch.descriptor import COUNT_BITS, control_fields, descriptor_fields, index
 from arch.scheduler import SchedulerConfig
 
 __all__ = [
+    "BANK_BITS",
     "Completion",
     "LoadTable",
+    "banks_layout",
     "control_layout",
     "descriptor_layout",
     "event_layout",
@@ -16,10 +18,14 @@ __all__ = [
     "issue_layout",
     "load_layout",
     "load_signature",
-    "pick_layout",
     "shares_layout",
+    "wait_layout",
     "window_layout",
 ]
+
+
+BANK_BITS = 4
+"""Places of a bank of shares, as power of two: what one distributed memory of an FPGA holds."""
 
 
 class LoadTable(enum.Enum, shape=2):
@@ -74,9 +80,22 @@ def shares_layout(config: SchedulerConfig) -> data.ArrayLayout:
     return data.ArrayLayout(config.share_bits, config.n_pools)
 
 
-def pick_layout(config: SchedulerConfig) -> data.StructLayout:
-    """A chosen nano-operation: descriptor and parity of its iteration."""
-    return data.StructLayout({"index": index_bits(config.n_descriptors), "parity": 1})
+def banks_layout(config: SchedulerConfig) -> data.ArrayLayout:
+    """Shares by bank of the table's places."""
+    return data.ArrayLayout(shares_layout(config), -(-config.n_descriptors >> BANK_BITS))
+
+
+def wait_layout(config: SchedulerConfig) -> data.StructLayout:
+    """What a descriptor waits for; ``offset`` is the layer offset, and -2 where there is no predecessor."""
+    fields: dict[str, int] = {"chunks": config.n_chunks}
+    for number in range(config.n_predecessors):
+        fields |= {
+            f"operation{number}": index_bits(config.n_operations),
+            f"offset{number}": 2,
+            f"start{number}": 1,
+            f"all{number}": 1,
+        }
+    return data.StructLayout(fields)
 
 
 def footprint_layout(config: SchedulerConfig) -> data.StructLayout:
@@ -86,23 +105,30 @@ def footprint_layout(config: SchedulerConfig) -> data.StructLayout:
             "chunks": config.n_chunks,
             "operation": index_bits(config.n_operations),
             "announce_start": 1,
+            "index": index_bits(config.n_descriptors),
+            "takes_shares": 1,
             "shares": shares_layout(config),
         }
     )
 
 
 def event_layout(config: SchedulerConfig) -> data.StructLayout:
-    """A start or a completion on its way to the scoreboard, with all it changes."""
+    """A start or a completion on its way to the scoreboard, with all it changes; ``unit`` has a bit a unit."""
     return data.StructLayout(
         {
             "start": 1,
-            "unit": index_bits(config.n_units),
+            "completed": 1,
+            "unit": config.n_units,
             "parity": 1,
-            "footprint": footprint_layout(config),
+            "operation": index_bits(config.n_operations),
+            "shares": shares_layout(config),
         }
     )
 
 
 def window_layout() -> data.StructLayout:
-    """The two iterations in flight: parity of the older one, and which of the two is the last of the loop."""
-    return data.StructLayout({"running": 1, "old": 1, "old_is_last": 1, "new_is_last": 1})
+    """The two iterations in flight: parity of the older one, which of the two or the next is the loop's last, and
+    whether there is a next."""
+    return data.StructLayout(
+        {"running": 1, "old": 1, "old_is_last": 1, "new_is_last": 1, "next_is_last": 1, "has_next": 1}
+    )

@@ -16,10 +16,21 @@ from arch.program import Program
 from arch.scheduler import SchedulerConfig
 from sim.engine.scheduler_state import SchedulerState
 
-__all__ = ["TURN_CLK", "WAKE_UP_CLK", "Rates", "SchedulerTimeline", "durations_in_clocks", "simulate"]
+__all__ = [
+    "START_WAKE_UP_CLK",
+    "TURN_CLK",
+    "WAKE_UP_CLK",
+    "Rates",
+    "SchedulerTimeline",
+    "durations_in_clocks",
+    "simulate",
+]
 
 WAKE_UP_CLK = 3
 """Clocks from a completion to the issue of a nano-operation that waited for it, if no other event comes first."""
+
+START_WAKE_UP_CLK = 4
+"""The same from an awaited start, counted from its handshake."""
 
 TURN_CLK = 3
 """Clocks from an issue until its descriptor is looked at for the next iteration; its unit is busy that long."""

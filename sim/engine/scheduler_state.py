@@ -93,7 +93,7 @@ class SchedulerState:
         if self.event is not None:
             self._apply(*self.event)
             self._stale = True
-        self.event = self._arbitrate(self.pending_start | starts, self.pending_done | completions)
+        self.event = self._arbitrate(starts, completions)
         if granted:
             self._take(granted)
         self.pick = picks
@@ -101,7 +101,7 @@ class SchedulerState:
 
     def quiet(self, before: list[Pick | None]) -> bool:
         """Whether the last clock, which began with picks ``before``, left nothing to do but to hear completions."""
-        return self.event is None and not self._stale and self.pick == before
+        return not (self.event or self.pending_start or self._stale) and self.pick == before
 
     def _find_ready(self) -> None:
         """Combinational: who could be picked, by parity, from the registered met bits."""
@@ -155,16 +155,18 @@ class SchedulerState:
                 self.free[pool] -= share
         self._stale = True
 
-    def _arbitrate(self, starts: int, dones: int) -> tuple[bool, int] | None:
-        """Choose the event of the next clock: starts before completions, lower units first; keep the rest."""
+    def _arbitrate(self, starts: int, completions: int) -> tuple[bool, int] | None:
+        """Choose the event of the next clock and keep the rest: starts of earlier clocks, then completions; of each
+        the lowest unit."""
+        waiting, dones = self.pending_start, self.pending_done | completions
         event = None
-        if starts:
-            event = (True, (starts & -starts).bit_length() - 1)
-            starts &= starts - 1
+        if waiting:
+            event = (True, (waiting & -waiting).bit_length() - 1)
+            waiting &= waiting - 1
         elif dones:
             event = (False, (dones & -dones).bit_length() - 1)
             dones &= dones - 1
-        self.pending_start, self.pending_done = starts, dones
+        self.pending_start, self.pending_done = waiting | starts, dones
         return event
 
     def _apply(self, start: bool, unit: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from arch.errors import InputError
 from arch.program import NanoOperation, Pool, Predecessor, Program
 from arch.scheduler import SchedulerConfig
-from sim.engine.scheduler import WAKE_UP_CLK, SchedulerTimeline, durations_in_clocks, simulate
+from sim.engine.scheduler import START_WAKE_UP_CLK, WAKE_UP_CLK, SchedulerTimeline, durations_in_clocks, simulate
 from sim.engine.scheduler_check import violations
 from sim.engine.scheduler_programs import random_program
 
@@ -65,9 +65,9 @@ def test_wake_up_takes_three_clocks() -> None:
     assert timeline.dependency_wait_clk.tolist() == [[0, 13]]
 
 
-def test_a_start_wakes_up_as_a_completion_does() -> None:
+def test_a_start_wakes_up_a_clock_later() -> None:
     timeline = judged(program(nano("a", "gemm"), nano("b", "gemv", after("A", event="start"))), [10, 5])
-    assert timeline.issue_clk.tolist() == [[2, 2 + WAKE_UP_CLK]]
+    assert timeline.issue_clk.tolist() == [[2, 2 + START_WAKE_UP_CLK]]
 
 
 def test_a_unit_serves_the_next_three_clocks_after_a_completion() -> None:
@@ -106,22 +106,17 @@ def test_simultaneous_completions_are_applied_one_a_clock_in_unit_order() -> Non
     assert judged(body, [10, 10, 1, 1]).issue_clk.tolist() == [[2, 2, 16, 15]]
 
 
-def test_starts_pass_before_completions() -> None:
+def test_a_start_passes_in_the_clock_after_its_handshake_and_before_completions() -> None:
     body = program(
         nano("a", "gemm"),
         nano("b", "gemv"),
-        nano("c", "gemm", after("B", event="start")),
         nano("d", "copy", after("A")),
         nano("e", "gemv"),
+        nano("f", "network", after("E", event="start")),
     )
-    # e is offered at 12, as a completes; nobody awaits its start, so a is not delayed
-    assert judged(body, [10, 7, 1, 1, 9]).issue_clk[0, [3, 4]].tolist() == [15, 12]
-    # as a part of the operation whose start is awaited it announces its start, and that passes first
-    announced = replace(body.nano_operations[4], operation="B", chunks=0b1000)
-    first = replace(body.nano_operations[1], chunks=0b0111)
-    c = replace(body.nano_operations[2], chunks=0b0111)
-    parts = (body.nano_operations[0], first, c, body.nano_operations[3], announced)
-    assert judged(replace(body, nano_operations=parts), [10, 7, 1, 1, 9]).issue_clk[0, [3, 4]].tolist() == [16, 12]
+    # e is accepted at 12: a completion at 12 passes before its start, one at 13 after it
+    assert judged(body, [10, 7, 1, 9, 1]).issue_clk[0].tolist() == [2, 2, 15, 12, 16]
+    assert judged(body, [11, 7, 1, 9, 1]).issue_clk[0].tolist() == [2, 2, 17, 12, 16]
 
 
 def test_priority_then_iteration_then_index() -> None:

@@ -65,6 +65,7 @@ async def run(ctx: object, dut: SchedulerUnit, durations: list[int]) -> tuple[di
         await ctx.tick()
         clock += 1
     assert ctx.get(dut.cycle) == clock
+    await ctx.tick()
     return issued, clock
 
 

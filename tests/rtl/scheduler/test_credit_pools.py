@@ -7,6 +7,17 @@ from arch.scheduler import SchedulerConfig
 from rtl.scheduler.credit_pools import CreditPools
 
 CONFIG = SchedulerConfig(n_units=4, n_pools=2, share_bits=4)
+"""32 descriptors: two banks of places."""
+
+
+def ask(ctx: object, dut: CreditPools, rng: random.Random, shares: list[list[int]]) -> None:
+    """Every unit's shares in one bank of places, anything in the other."""
+    for unit, wanted in enumerate(shares):
+        bank = rng.randrange(2)
+        anything = [rng.randrange(16), rng.randrange(16)]
+        ctx.set(dut.bank[unit], bank)
+        ctx.set(dut.shares[unit], [anything, wanted] if bank else [wanted, anything])
+    ctx.set(dut.takes, sum(any(wanted) << unit for unit, wanted in enumerate(shares)))
 
 
 def test_admits_the_lowest_unit_that_fits_and_who_takes_nothing(simulate_block: Callable[..., None], seed: int) -> None:
@@ -26,11 +37,9 @@ def test_admits_the_lowest_unit_that_fits_and_who_takes_nothing(simulate_block: 
             ]
             asking = [rng.random() < 0.7 for _ in range(4)]
             ctx.set(dut.request, sum(bit << unit for unit, bit in enumerate(asking)))
-            ctx.set(dut.shares, shares)
+            ask(ctx, dut, rng, shares)
             returned = held.pop(rng.randrange(len(held))) if held and rng.random() < 0.5 else None
-            ctx.set(dut.give_back, returned is not None)
-            # what is on the wires without give_back must not count
-            ctx.set(dut.returned, returned or [3, 3])
+            ctx.set(dut.returned, returned or [0, 0])
 
             expected, admitted = 0, None
             for unit in range(4):
@@ -64,7 +73,7 @@ def test_fill_restores_the_capacity(simulate_block: Callable[..., None]) -> None
         await ctx.tick()
         ctx.set(dut.fill, 0)
         ctx.set(dut.request, 0b0010)
-        ctx.set(dut.shares, [[0, 0], [5, 1], [0, 0], [0, 0]])
+        ask(ctx, dut, random.Random(1), [[0, 0], [5, 1], [0, 0], [0, 0]])
         await ctx.tick()
         assert [ctx.get(dut.free[pool]) for pool in range(2)] == [0, 6]
         ctx.set(dut.fill, 1)

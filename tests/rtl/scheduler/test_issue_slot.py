@@ -14,37 +14,41 @@ def test_from_choice_to_release(simulate_block: Callable[..., None]) -> None:
     async def testbench(ctx: object) -> None:
         ctx.set(dut.base, 7)
         ctx.set(dut.choice_valid, 1)
-        ctx.set(dut.choice, {"index": 3, "parity": 1})
+        ctx.set(dut.choice, 3)
         assert ctx.get(dut.request) == 0
         await ctx.tick()
-        assert (ctx.get(dut.request), ctx.get(dut.pick.index), ctx.get(dut.issue.valid)) == (1, 3, 0)
+        assert (ctx.get(dut.request), ctx.get(dut.pick), ctx.get(dut.issue.valid)) == (1, 3, 0)
         # without a grant a better choice takes its place
-        ctx.set(dut.choice, {"index": 5, "parity": 0})
+        ctx.set(dut.choice, 5)
         await ctx.tick()
-        assert (ctx.get(dut.request), ctx.get(dut.pick.index)) == (1, 5)
+        assert (ctx.get(dut.request), ctx.get(dut.pick)) == (1, 5)
+        # what lies at that place
+        ctx.set(dut.index, 20)
         # granted: offered in the same clock; from now on the choice is deaf to others, and the offer holds
         ctx.set(dut.grant, 1)
-        ctx.set(dut.choice, {"index": 9, "parity": 1})
+        ctx.set(dut.choice, 9)
         for _ in range(3):
             assert ctx.get(dut.issue.valid) == 1
-            assert ctx.get(dut.issue.payload) == {"index": 5, "iteration": 8}
+            assert ctx.get(dut.issue.payload) == {"index": 20, "iteration": 8}
             assert ctx.get(dut.started) == 0
             await ctx.tick()
             ctx.set(dut.grant, 0)
-            assert ctx.get(dut.request) == 0
+            # granted, it is no longer the iteration that comes next
+            ctx.set(dut.turn_parity, 1)
+            assert (ctx.get(dut.request), ctx.get(dut.parity)) == (0, 0)
         # the window moves on while the offer stands: the iteration stays
         ctx.set(dut.base, 8)
         ctx.set(dut.issue.ready, 1)
         assert ctx.get(dut.issue.payload.iteration) == 8
-        assert ctx.get(dut.started) == 1
+        assert (ctx.get(dut.started), ctx.get(dut.accepted)) == (1, 0)
         await ctx.tick()
-        assert (ctx.get(dut.issue.valid), ctx.get(dut.started)) == (0, 0)
+        assert (ctx.get(dut.issue.valid), ctx.get(dut.started), ctx.get(dut.accepted)) == (0, 0, 1)
         # a completion with another index is not the one awaited
         ctx.set(dut.complete.valid, 1)
         ctx.set(dut.complete.index, 9)
         assert (ctx.get(dut.completed), ctx.get(dut.unexpected)) == (0, 1)
         await ctx.tick()
-        ctx.set(dut.complete.index, 5)
+        ctx.set(dut.complete.index, 20)
         assert (ctx.get(dut.completed), ctx.get(dut.unexpected)) == (1, 0)
         await ctx.tick()
         # a second one finds nothing in flight
@@ -58,7 +62,7 @@ def test_from_choice_to_release(simulate_block: Callable[..., None]) -> None:
         ctx.set(dut.released, 0)
         assert ctx.get(dut.request) == 0
         await ctx.tick()
-        assert (ctx.get(dut.request), ctx.get(dut.pick)) == (1, {"index": 9, "parity": 1})
+        assert (ctx.get(dut.request), ctx.get(dut.pick)) == (1, 9)
 
     simulate_block(dut, testbench)
 
@@ -77,25 +81,5 @@ def test_a_completion_before_the_handshake_is_unexpected(simulate_block: Callabl
         await ctx.tick()
         ctx.set(dut.grant, 0)
         assert (ctx.get(dut.completed), ctx.get(dut.unexpected)) == (1, 0)
-
-    simulate_block(dut, testbench)
-
-
-def test_clear_frees(simulate_block: Callable[..., None]) -> None:
-    dut = IssueSlot(CONFIG)
-
-    async def testbench(ctx: object) -> None:
-        ctx.set(dut.choice_valid, 1)
-        await ctx.tick()
-        ctx.set(dut.grant, 1)
-        await ctx.tick()
-        ctx.set(dut.grant, 0)
-        assert ctx.get(dut.issue.valid) == 1
-        ctx.set(dut.clear, 1)
-        await ctx.tick()
-        ctx.set(dut.clear, 0)
-        assert (ctx.get(dut.issue.valid), ctx.get(dut.request)) == (0, 0)
-        await ctx.tick()
-        assert ctx.get(dut.request) == 1
 
     simulate_block(dut, testbench)

@@ -17,9 +17,16 @@ def test_retires_in_order_and_ends(n: int, count: int, simulate_block: Callable[
 
     async def testbench(ctx: object) -> None:
         for _ in range(2):  # a second program finds nothing of the first
-            ctx.set(dut.start, 1)
             ctx.set(dut.last, n - 1)
+            ctx.set(dut.next_count, count)
+            await ctx.tick()
+            # the window is that of the beginning already, and has been loaded with the count of the clock before
+            assert ctx.get(dut.window) == {
+                "running": 0, "old": 0, "old_is_last": count == 1, "new_is_last": count == 2,
+                "next_is_last": count == 3, "has_next": count > 2,
+            }  # fmt: skip
             ctx.set(dut.count, count)
+            ctx.set(dut.start, 1)
             await ctx.tick()
             ctx.set(dut.start, 0)
             base, n_done = 0, [0] * (count + 2)
@@ -28,6 +35,7 @@ def test_retires_in_order_and_ends(n: int, count: int, simulate_block: Callable[
                 assert ctx.get(dut.base) == base
                 assert (window.running, window.old) == (1, base % 2)
                 assert (window.old_is_last, window.new_is_last) == (base + 1 == count, base + 2 == count)
+                assert (window.next_is_last, window.has_next) == (base + 3 == count, base + 2 < count)
                 assert ctx.get(dut.done) == 0
                 # completions of the newer iteration stay behind those of the older one, as those of a descriptor do
                 newer = base + 1 < count and n_done[base + 1] < n_done[base] and rng.random() < 0.5
@@ -40,6 +48,9 @@ def test_retires_in_order_and_ends(n: int, count: int, simulate_block: Callable[
                 assert ctx.get(dut.retire) == retire
                 base += retire
                 await ctx.tick()
+                if retire and base < count:  # it takes some clocks to issue what ends the next
+                    ctx.set(dut.completed, 0)
+                    await ctx.tick().repeat(2)
             ctx.set(dut.completed, 0)
             assert (ctx.get(dut.done), ctx.get(dut.window.running)) == (1, 0)
             await ctx.tick()

@@ -9,7 +9,7 @@ from arch.descriptor import pack_program
 from arch.program import NanoOperation, Pool, Predecessor, Program
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.scheduler_unit import SchedulerUnit
-from sim.engine.scheduler import WAKE_UP_CLK, simulate
+from sim.engine.scheduler import START_WAKE_UP_CLK, WAKE_UP_CLK, simulate
 from sim.engine.scheduler_programs import random_program
 
 CONFIG = SchedulerConfig(n_descriptors=8, n_operations=4, n_units=2, n_pools=1, n_chunks=4, share_bits=4)
@@ -80,12 +80,14 @@ async def run(ctx: object, dut: SchedulerUnit, durations: list[int]) -> tuple[di
         await ctx.tick()
         clock += 1
     assert not ends
-    assert ctx.get(dut.cycle) == clock
+    assert (ctx.get(dut.cycle), ctx.get(dut.busy)) == (clock, 1)
+    await ctx.tick()
+    assert (ctx.get(dut.cycle), ctx.get(dut.busy)) == (clock, 0)
     return issued, clock
 
 
-@pytest.mark.parametrize("event", ["done", "start"])
-def test_wake_up_is_not_ready_a_clock_before(event: str, simulate_block: Callable[..., None]) -> None:
+@pytest.mark.parametrize(("event", "wake_up_clk"), [("done", WAKE_UP_CLK), ("start", START_WAKE_UP_CLK)])
+def test_wake_up_is_not_ready_a_clock_before(event: str, wake_up_clk: int, simulate_block: Callable[..., None]) -> None:
     body = program(nano("a", "gemm"), nano("b", "gemv", Predecessor(operation="A", event=event)))
     dut = SchedulerUnit(CONFIG)
 
@@ -98,7 +100,7 @@ def test_wake_up_is_not_ready_a_clock_before(event: str, simulate_block: Callabl
         if event == "done":
             await ctx.tick()
             ctx.set(dut.complete[0].valid, 1)
-        for _ in range(WAKE_UP_CLK - 1):
+        for _ in range(wake_up_clk - 1):
             assert ctx.get(dut.issue[1].valid) == 0
             await ctx.tick()
             ctx.set(dut.complete[0].valid, 0)
@@ -151,10 +153,12 @@ def test_a_running_unit_takes_no_load_and_no_start_and_runs_again(simulate_block
         for iteration in range(3):
             await complete(ctx, dut, 0, 0)
             await complete(ctx, dut, 1, 1)
-            assert ctx.get(dut.busy) == 1
+            assert (ctx.get(dut.busy), ctx.get(dut.done)) == (1, 0)
+            await ctx.tick()
+            assert (ctx.get(dut.busy), ctx.get(dut.done)) == (1, iteration == 2)
             await ctx.tick()
             assert ctx.get(dut.busy) == (iteration < 2)
-            await ctx.tick().repeat(3)
+            await ctx.tick().repeat(2)
         assert ctx.get(dut.busy) == 0
         assert ctx.get(dut.protocol_error) == 0
         assert await run(ctx, dut, [5, 9]) == first
@@ -186,6 +190,7 @@ def test_unexpected_completions_are_ignored_and_reported(simulate_block: Callabl
         await complete(ctx, dut, 1, 1)
         await ctx.tick()
         assert (ctx.get(dut.done), ctx.get(dut.protocol_error)) == (1, 1)
+        await ctx.tick()
         await start(ctx, dut)
         assert ctx.get(dut.protocol_error) == 0
 
