@@ -96,6 +96,22 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
         assert {nano["layer"] for nano in result["nano_operations"]} == {0, 1, 2, 3}
 
 
+@pytest.mark.cosim
+@pytest.mark.long
+def test_single_port_banks_with_queues(capsys: pytest.CaptureFixture[str]) -> None:
+    """All levels of rays on one engine of 16 single-port banks that reuses cells; a build of its own."""
+    grid = ("--preset", "nsdf_hash", "--log2-hashmap-size", "12", "--points", "3000", "--pattern", "ray")
+    code, out, err = _run(
+        capsys, "encoding", *grid, "--level-parallel", "1", "--bank-ports", "1", "--reuse-cells", "--json"
+    )
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["mismatches"] == result["counter_mismatches"] == 0
+    assert result["cycles_rtl"] == result["cycles_model"] > 16 * 3000
+    (engine,) = result["engines"]
+    assert engine["stall_conflict_clk"] == result["held_clk"] > 0 and engine["reused_lookups"] > 3000
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
