@@ -76,6 +76,7 @@ def finish(result: dict, json: bool) -> None:
     if (
         result["mismatches"]
         or result.get("counter_mismatches")
+        or result.get("clock_mismatches")
         or any(entry["cycles_rtl"] != entry["cycles_model"] for entry in clocks)
     ):
         raise typer.Exit(1)

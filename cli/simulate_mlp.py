@@ -1,8 +1,8 @@
 """``ngpc simulate mlp`` and ``gemm``: the systolic MLP engine beside its golden model and its cycle model.
 
 Clocks are those of a batch in steady traffic: an equal batch is in front of it, and its clocks are counted from that
-one's last result to its own. ``cycles_alone`` is the same batch on an empty engine, from its first vector to its last
-result.
+one's last result to its own. ``cycles_alone`` and ``clk_per_point_alone`` are of the same batch on an empty engine,
+from its first vector to its last result: the first nano-batch gathers, the last one leaves.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from arch.activation_table import TABLE_ACTIVATIONS
 from arch.checkpoint import QuantizedMlp
 from arch.errors import InputError, check_integer
 from arch.mlp import MlpConfig
@@ -39,6 +40,7 @@ _SIDE_FIRST, _SIDE_INPUTS = 32, 16
 """nerf's direction code behind 32 features; built into every engine here, so that the networks share a build."""
 
 Array = Annotated[str, typer.Option(help="Rows x columns of the systolic array.")]
+Arithmetic = Annotated[str, typer.Option(help="Integer profile: int8 or int16.")]
 Fission = Annotated[bool, typer.Option(help="Build an array that splits, so that narrow layers share it.")]
 NanoBatch = Annotated[int, typer.Option(help="Vectors a pass; 0: the fewest with the least clocks for this batch.")]
 
@@ -48,6 +50,9 @@ def mlp(
     network: Annotated[str, typer.Option(help=f"Network: {', '.join(NETWORKS)}.")] = "gia",
     array: Array = "16x16",
     batch: Annotated[int, typer.Option(help="Vectors to run.")] = 1024,
+    activation: Annotated[str, typer.Option(help="Hidden activation in place of the network's own.")] = "",
+    output_activation: Annotated[str, typer.Option(help="Last activation in place of the network's own.")] = "",
+    arithmetic: Arithmetic = "int8",
     fission: Fission = True,
     nano_batch: NanoBatch = 0,
     seed: Seed = 0,
@@ -55,9 +60,13 @@ def mlp(
     json: JsonOption = False,
 ) -> None:
     """The systolic MLP engine on a field's networks with random weights."""
-    networks = preset("network", NETWORKS, network)
+    chosen = {"activation": activation, "output_activation": output_activation}
+    networks = tuple(
+        replace(each, **{name: value for name, value in chosen.items() if value})
+        for each in preset("network", NETWORKS, network)
+    )
     check_integer("batch", batch, 1, _MAX_BATCH)
-    engine = _engine(array, networks, batch, fission=fission, nano_batch=nano_batch)
+    engine = _engine(array, networks, batch, arithmetic=arithmetic, fission=fission, nano_batch=nano_batch)
     finish({"network": network, **_compare(networks, engine, batch, seed, waves)}, json)
 
 
@@ -67,6 +76,7 @@ def gemm(
     k: Annotated[int, typer.Option(help="Inputs of a vector, at most 128.")] = 64,
     n: Annotated[int, typer.Option(help="Outputs of a vector, at most 128.")] = 64,
     array: Array = "16x16",
+    arithmetic: Arithmetic = "int8",
     fission: Fission = False,
     nano_batch: NanoBatch = 0,
     seed: Seed = 0,
@@ -78,7 +88,7 @@ def gemm(
     check_integer("k", k, 1, 128)
     check_integer("n", n, 1, 128)
     networks = (MlpConfig(n_input_dims=k, n_hidden_layers=0, n_output_dims=n),)
-    engine = _engine(array, networks, m, fission=fission, nano_batch=nano_batch)
+    engine = _engine(array, networks, m, arithmetic=arithmetic, fission=fission, nano_batch=nano_batch)
     # its closed form for one pass, once for each tile of an unsplit array
     tiles = -(-k // engine.rows) * -(-n // engine.cols)
     scale_sim = tiles * (2 * engine.rows + engine.cols + m - 2) - 1
@@ -107,16 +117,19 @@ def _compare(
     golden = _golden(weights, vectors, engine)
     clock = MlpClock(networks, engine)
     model = np.concatenate([clock.run(batch).outputs for _ in range(2)])
+    alone = int(run.given[batch - 1]) + 1
     rtl_clocks, model_clocks = (int(given[-1] - given[batch - 1]) for given in (run.given, model))
     return {
         "array": f"{engine.rows}x{engine.cols}",
+        "arithmetic": engine.arithmetic,
         "batch": batch,
         "nano_batch": engine.nano_batch,
         "fission": engine.fission,
         "cycles_rtl": rtl_clocks,
         "cycles_model": model_clocks,
-        "cycles_alone": int(run.given[batch - 1]) + 1,
+        "cycles_alone": alone,
         "clk_per_point": rtl_clocks / batch,
+        "clk_per_point_alone": alone / batch,
         "mac_utilisation": plan.macs * batch / (rtl_clocks * engine.macs),
         "mismatches": int(np.count_nonzero(run.outputs[:, list(plan.results)] != golden)),
         "clock_mismatches": int(np.count_nonzero(run.given != model)),
@@ -148,18 +161,19 @@ def _golden(weights: Sequence[QuantizedMlp], vectors: np.ndarray, engine: MlpEng
 
 
 def _engine(
-    array: str, networks: Sequence[MlpConfig], batch: int, *, fission: bool, nano_batch: int
+    array: str, networks: Sequence[MlpConfig], batch: int, *, arithmetic: str, fission: bool, nano_batch: int
 ) -> MlpEngineConfig:
     try:
         rows, cols = (int(side) for side in array.split("x"))
     except ValueError:
         raise InputError(f"array must be rows x columns such as 16x16, not {array!r}") from None
-    widest = max(max(layer.n_in, layer.n_out) for network in networks for layer in network.layers)
-    step = int(np.lcm(rows, cols)) if rows > 0 and cols > 0 else 1
-    width = -(-max(widest, 64) // step) * step
+    layers = [layer for network in networks for layer in network.layers]
+    widest = max(max(layer.n_in, layer.n_out) for layer in layers)
+    tables = {layer.activation for layer in layers} & set(TABLE_ACTIVATIONS)
+    width = max(-(-widest // 4) * 4, 64)
     roomy = MlpEngineConfig(
         rows=rows, cols=cols, max_width=width, weight_tiles=4096, nano_batch=4, fission=fission,
-        side_first=_SIDE_FIRST, side_inputs=_SIDE_INPUTS,
+        arithmetic=arithmetic, activation_tables=len(tables), side_first=_SIDE_FIRST, side_inputs=_SIDE_INPUTS,
     )  # fmt: skip
     engine = replace(roomy, nano_batch=nano_batch or _best_nano_batch(networks, roomy, batch))
     tiles = plan_mlp(networks, engine).tiles

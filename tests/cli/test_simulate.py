@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import typer
 
 from arch.encoding_engine import EncodingEngineConfig
 from arch.errors import InputError
-from cli.comparison import point_stream
+from cli.comparison import finish, point_stream
 from cli.main import main
 
 NSDF_ROWS = 133_023_800
@@ -43,12 +44,13 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         ),
         ("encoding", "--preset", "gia_hash", "--points", "2500", "--pattern", "axis"),
         ("mlp", "--network", "nerf", "--array", "16x16", "--batch", "200", "--nano-batch", "200"),
+        ("mlp", "--network", "nsdf", "--batch", "300", "--output-activation", "Sigmoid", "--array", "12x8"),
         ("gemm", "--m", "100", "--k", "60", "--n", "10", "--array", "8x8"),
         ("nfp", "--preset", "gia_dense", "--points", "300"),
         ("nfp", "--preset", "nerf_hash", "--log2-hashmap-size", "14", "--points", "600", "--pattern", "ray"),
         ("scheduler", "--layers", "4"),
     ],
-    ids=["grid", "levels", "mlp", "gemm", "nfp", "nerf", "scheduler"],
+    ids=["grid", "levels", "mlp", "table", "gemm", "nfp", "nerf", "scheduler"],
 )
 def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _run(capsys, *arguments, "--json")
@@ -79,7 +81,10 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
     if arguments[0] in {"mlp", "gemm"}:
         assert result["clock_mismatches"] == 0
         assert result["cycles_rtl"] == sum(layer["cycles"] for layer in result["layers"]) < result["cycles_alone"]
-    if arguments[0] == "mlp":
+        assert result["clk_per_point_alone"] == result["cycles_alone"] / result["batch"]
+    if "Sigmoid" in arguments:
+        assert result["nano_batch"] >= 8 + 12 + 17  # the shortest pass of an engine with tables
+    if arguments[:3] == ("mlp", "--network", "nerf"):
         assert [layer["split"] for layer in result["layers"]] == ["1x1", "1x1", "1x1", "1x1", "1x4"]
         assert result["clk_per_point"] == 37
         assert result["mac_utilisation"] == pytest.approx(9408 / (37 * 256))
@@ -94,6 +99,16 @@ def test_the_rtl_equals_its_models(arguments: tuple[str, ...], capsys: pytest.Ca
     if arguments[0] == "scheduler":
         assert result["timeline_equal"] is True
         assert {nano["layer"] for nano in result["nano_operations"]} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("differs", ["mismatches", "clock_mismatches", "cycles_model"])
+def test_what_differs_is_exit_code_1(differs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    equal = {"mismatches": 0, "clock_mismatches": 0, "cycles_rtl": 7, "cycles_model": 7}
+    finish(equal, True)
+    with pytest.raises(typer.Exit) as end:
+        finish({**equal, differs: 1}, True)
+    assert end.value.exit_code == 1
+    assert json.loads(capsys.readouterr().out.split("}\n")[0] + "}") == equal
 
 
 @pytest.mark.cosim
