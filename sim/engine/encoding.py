@@ -22,14 +22,12 @@ from arch.encoding_image import check_runnable, level_scale_raw
 from arch.errors import InputError
 from arch.grid import GridConfig
 from arch.number_format import COORDINATE
+from sim.engine.encoding_front import PENDING_LOOKUPS, issue_lookup, next_move, pause
 from sim.engine.encoding_lookup import arbiter_clocks
 from sim.engine.encoding_queue import new_queues, take_lookup
 
 __all__ = ["EncodingClock", "EncodingTiming", "encoding_cycles"]
 
-_PENDING = 32
-"""Ring of lookups with conflicts between issue and arbiter; holds more than ``front_latency`` of them."""
-_RING = _PENDING - 1
 _LOOKUPS, _POINT, _OUTPUT = int(EngineCounter.LOOKUPS), int(EngineCounter.POINT), int(EngineCounter.OUTPUT)
 _PEER, _REUSED = int(EngineCounter.PEER), int(EngineCounter.REUSED)
 
@@ -110,7 +108,7 @@ class EncodingClock:
         # Per engine: last move used, pauses before it, all pauses so far, ring of pauses to come
         self._front = np.zeros((parallel, 5), dtype=np.int64)
         self._front[:, 0] = never
-        self._pending = np.zeros((parallel, _PENDING, 2), dtype=np.int64)
+        self._pending = np.zeros((parallel, PENDING_LOOKUPS, 2), dtype=np.int64)
         self._count = np.zeros(1, dtype=np.int64)
         # Last cell of each level in each engine; no lookup has had one yet.
         self._cells = np.full((parallel, len(layouts), 3), never, dtype=np.int64)
@@ -207,48 +205,6 @@ def _same_cell(points, number, scale, last):
 
 
 @numba.njit(cache=True)
-def _next_move(front, pending, engine, ready):
-    """The first free move of an engine's front from clock ``ready`` on; moves before it go unused.
-
-    ``front`` holds the last move used, the pauses before it, all pauses, and the ring of pauses to come. Move n of the
-    front happens in clock ``n + pauses before it``.
-    """
-    move, paused, head = front[engine, 0] + 1, front[engine, 1], front[engine, 3]
-    while True:
-        while head != front[engine, 4] and pending[engine, head & _RING, 0] <= move:
-            paused += pending[engine, head & _RING, 1]
-            head += 1
-        if move + paused >= ready:
-            break
-        wanted = ready - paused
-        if head != front[engine, 4] and pending[engine, head & _RING, 0] < wanted:
-            wanted = pending[engine, head & _RING, 0]
-        move = wanted
-    front[engine, 0], front[engine, 1], front[engine, 3] = move - 1, paused, head
-    return move
-
-
-@numba.njit(cache=True)
-def _pause(front, pending, engine, move, latency, clocks):  # noqa: PLR0917 - numba takes no keywords
-    """Use ``move`` for a lookup that holds the front ``clocks`` before move ``move + latency``; the move's clock."""
-    front[engine, 0] = move
-    if clocks:
-        pending[engine, front[engine, 4] & _RING, 0] = move + latency
-        pending[engine, front[engine, 4] & _RING, 1] = clocks
-        front[engine, 4] += 1
-        front[engine, 2] += clocks
-    return move + front[engine, 1]
-
-
-@numba.njit(cache=True)
-def _issue(front, pending, engine, ready, clocks, latency):  # noqa: PLR0917 - numba takes no keywords
-    """Issue a lookup of ``clocks`` arbiter clocks from clock ``ready`` on; its last clock there, and its own."""
-    move = _next_move(front, pending, engine, ready)
-    issued = _pause(front, pending, engine, move, latency, clocks - 1)
-    return move + latency + front[engine, 2], issued
-
-
-@numba.njit(cache=True)
 def _idle(front, pending, counters, engine, offered, credit, accepted):  # noqa: PLR0917 - numba takes no keywords
     """Count the moves that an engine leaves unused before it can issue a point accepted in clock ``accepted``.
 
@@ -256,12 +212,12 @@ def _idle(front, pending, counters, engine, offered, credit, accepted):  # noqa:
     """
     if counters[engine, _LOOKUPS] == 0:
         offered = accepted  # the run starts here
-        _next_move(front, pending, engine, accepted)
-    start = _next_move(front, pending, engine, 0)
-    there = _next_move(front, pending, engine, min(offered, accepted))
-    free = _next_move(front, pending, engine, min(max(offered, credit), accepted))
-    room = _next_move(front, pending, engine, accepted)
-    end = _next_move(front, pending, engine, accepted + 1)
+        next_move(front, pending, engine, accepted)
+    start = next_move(front, pending, engine, 0)
+    there = next_move(front, pending, engine, min(offered, accepted))
+    free = next_move(front, pending, engine, min(max(offered, credit), accepted))
+    room = next_move(front, pending, engine, accepted)
+    end = next_move(front, pending, engine, accepted + 1)
     counters[engine, _POINT] += there - start + end - room
     counters[engine, _OUTPUT] += free - there
     counters[engine, _PEER] += room - free
@@ -292,13 +248,13 @@ def _run(  # noqa: PLR0917 - numba takes no keywords
                 reads = not cells.shape[1] or not _same_cell(points, number, levels[level, 0], cells[engine, level])
                 counters[engine, _REUSED] += not reads
                 if queues.shape[1]:
-                    move = _next_move(front, pending, engine, clock + 1)
+                    move = next_move(front, pending, engine, clock + 1)
                     arrival = move + latencies[0] - 1 + front[engine, 2]
                     taken, done = take_lookup(points, number, levels, level, queues[engine], arrival, reads)
-                    issued = _pause(front, pending, engine, move, latencies[0] - 1, taken - arrival)
+                    issued = pause(front, pending, engine, move, latencies[0] - 1, taken - arrival)
                 else:
                     clocks = np.int64(arbiter[level, number]) if reads else np.int64(1)
-                    done, issued = _issue(front, pending, engine, clock + 1, clocks, latencies[0])
+                    done, issued = issue_lookup(front, pending, engine, clock + 1, clocks, latencies[0])
                 counters[engine, _LOOKUPS] += 1
             popped[engine, fifo_slot] = issued
             finished = max(finished, done) if engine else done

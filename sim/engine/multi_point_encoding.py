@@ -13,7 +13,8 @@ from arch.errors import InputError
 from arch.grid import GridConfig
 from arch.multi_point_encoding import MultiPointConfig
 from arch.number_format import COORDINATE
-from sim.engine.encoding import _PENDING, EncodingClock, _issue
+from sim.engine.encoding import EncodingClock
+from sim.engine.encoding_front import PENDING_LOOKUPS, issue_lookup
 from sim.engine.encoding_lookup import lookup_clocks
 
 __all__ = ["MultiPointTiming", "group_sizes", "multi_point_cycles"]
@@ -118,7 +119,7 @@ def _run(  # noqa: PLR0917 - numba takes no keywords
     pushed = np.zeros(parallel, dtype=np.int64)
     front = np.zeros((parallel, 5), dtype=np.int64)
     front[:, 0] = never
-    pending = np.zeros((parallel, _PENDING, 2), dtype=np.int64)
+    pending = np.zeros((parallel, PENDING_LOOKUPS, 2), dtype=np.int64)
     first = 0
     for group in range(groups.shape[0]):
         clock = max(offered[group], accepted[group - 1] + 1 if group else 0)
@@ -135,7 +136,7 @@ def _run(  # noqa: PLR0917 - numba takes no keywords
             done = np.int64(0)
             for level in range(local, n_levels, lane_engines):
                 clocks = lookup_clocks(points, first + engine // lane_engines, levels, level)
-                done, issued = _issue(front, pending, engine, clock + 1, clocks, front_latency)
+                done, issued = issue_lookup(front, pending, engine, clock + 1, clocks, front_latency)
             popped[engine, pushed[engine] % fifo_depth] = issued
             pushed[engine] += 1
             finished = max(finished, done)
