@@ -12,6 +12,8 @@ The engine is a chain of in-order queues, so a point's clocks follow from those 
   a clock after the features before, and once they are wanted.
 """
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numba
@@ -28,6 +30,8 @@ from sim.engine.encoding_queue import new_queues, take_lookup
 
 __all__ = ["EncodingClock", "EncodingTiming", "encoding_cycles"]
 
+_BLOCK_POINTS = 1 << 16
+"""Points whose arbiter clocks are computed ahead; a block stays inside the caches."""
 _LOOKUPS, _POINT, _OUTPUT = int(EngineCounter.LOOKUPS), int(EngineCounter.POINT), int(EngineCounter.OUTPUT)
 _PEER, _REUSED = int(EngineCounter.PEER), int(EngineCounter.REUSED)
 
@@ -112,6 +116,7 @@ class EncodingClock:
         self._count = np.zeros(1, dtype=np.int64)
         # Last cell of each level in each engine; no lookup has had one yet.
         self._cells = np.full((parallel, len(layouts), 3), never, dtype=np.int64)
+        self._queued = engine.bank_ports == 1
         self._queues = new_queues(parallel, engine.lookup_window)
         self._counters = np.zeros((parallel, len(EngineCounter)), dtype=np.int64)
 
@@ -152,28 +157,28 @@ class EncodingClock:
         accepted = np.empty(points, dtype=np.int64)
         features, shown = np.empty((2, points), dtype=np.int64)
         held = self._front[:, 2].copy()
-        coordinates = np.ascontiguousarray(coordinates_raw, dtype=np.uint64)
-        queued = self.engine.bank_ports == 1
-        _run(
-            coordinates,
-            arbiter_clocks(coordinates, self._levels[:0] if queued else self._levels),
-            offered,
-            wanted,
-            self._levels,
-            self._latencies,
-            self._accepted,
-            self._features,
-            self._popped,
-            self._front,
-            self._pending,
-            self._count,
-            self._counters,
-            self._cells if self.engine.reuse_cells else self._cells[:, :0],
-            self._queues if queued else self._queues[:, :0],
-            accepted,
-            features,
-            shown,
-        )
+        blocks = [slice(first, first + _BLOCK_POINTS) for first in range(0, points, _BLOCK_POINTS)]
+        for block, (coordinates, arbiter) in zip(blocks, self._prepared(coordinates_raw, blocks), strict=True):
+            _run(
+                coordinates,
+                arbiter,
+                offered[block],
+                wanted[block],
+                self._levels,
+                self._latencies,
+                self._accepted,
+                self._features,
+                self._popped,
+                self._front,
+                self._pending,
+                self._count,
+                self._counters,
+                self._cells if self.engine.reuse_cells else self._cells[:, :0],
+                self._queues if self._queued else self._queues[:, :0],
+                accepted[block],
+                features[block],
+                shown[block],
+            )
         return EncodingTiming(
             accepted=accepted,
             features=features,
@@ -181,6 +186,24 @@ class EncodingClock:
             offered=shown,
             counters=self._counted(),
         )
+
+    def _prepared(self, coordinates: np.ndarray, blocks: list[slice]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Coordinates and arbiter clocks of each block; one block ahead, on another core, while the caller works."""
+        levels = self._levels[:0] if self._queued else self._levels
+
+        def prepare(block: slice) -> tuple[np.ndarray, np.ndarray]:
+            raw = np.ascontiguousarray(coordinates[block], dtype=np.uint64)
+            return raw, arbiter_clocks(raw, levels)
+
+        if len(blocks) < 2:
+            yield from map(prepare, blocks)
+            return
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            ahead = pool.submit(prepare, blocks[0])
+            for block in blocks[1:]:
+                ready, ahead = ahead, pool.submit(prepare, block)
+                yield ready.result()
+            yield ahead.result()
 
     def _counted(self) -> np.ndarray:
         """The counters once the last features have left; until then engines wait for points that do not come."""
@@ -223,7 +246,7 @@ def _idle(front, pending, counters, engine, offered, credit, accepted):  # noqa:
     counters[engine, _PEER] += room - free
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _run(  # noqa: PLR0917 - numba takes no keywords
     points, arbiter, offered, wanted, levels, latencies, last_accepted, last_features, popped, front, pending, count,
     counters, cells, queues, accepted, features, shown,
@@ -244,7 +267,8 @@ def _run(  # noqa: PLR0917 - numba takes no keywords
             issued = clock
             if front[engine, 0] + front[engine, 1] < clock:
                 _idle(front, pending, counters, engine, offered[number], credit, clock)
-            for level in range(engine, n_levels, parallel):
+            level = engine
+            while level < n_levels:  # a range with a step would divide
                 reads = not cells.shape[1] or not _same_cell(points, number, levels[level, 0], cells[engine, level])
                 counters[engine, _REUSED] += not reads
                 if queues.shape[1]:
@@ -256,6 +280,7 @@ def _run(  # noqa: PLR0917 - numba takes no keywords
                     clocks = np.int64(arbiter[level, number]) if reads else np.int64(1)
                     done, issued = issue_lookup(front, pending, engine, clock + 1, clocks, latencies[0])
                 counters[engine, _LOOKUPS] += 1
+                level += parallel
             popped[engine, fifo_slot] = issued
             finished = max(finished, done) if engine else done
         shown[number] = max(finished + latencies[1], previous + 1)

@@ -1,15 +1,9 @@
 """Clocks that lookups take in the arbiter of dual-port banks, for the cycle model of the grid encoding engine."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numba
 import numpy as np
 
 __all__ = ["arbiter_clocks", "lookup_clocks"]
-
-_WORTH_A_THREAD = 1 << 16
-"""Lookups from which on their clocks are computed on all cores."""
 
 
 @numba.njit(cache=True, inline="always")
@@ -74,19 +68,14 @@ def lookup_clocks(points, number, levels, level):
 
 
 def arbiter_clocks(points: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """(levels, points) clocks of the arbiter for every lookup; they depend on nothing else, so cores share them."""
+    """(levels, points) clocks of the arbiter for every lookup; they depend on nothing else."""
     clocks = np.empty((len(levels), len(points)), dtype=np.uint8)
-    if clocks.size < _WORTH_A_THREAD:
-        _fill_clocks(points, levels, clocks, 0, len(points))
-        return clocks
-    ends = np.linspace(0, len(points), (os.cpu_count() or 1) + 1).astype(np.int64)
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda first, end: _fill_clocks(points, levels, clocks, first, end), ends[:-1], ends[1:]))
+    _fill_clocks(points, levels, clocks)
     return clocks
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill_clocks(points, levels, clocks, first, end):
+def _fill_clocks(points, levels, clocks):
     for level in range(levels.shape[0]):
-        for number in range(first, end):
+        for number in range(points.shape[0]):
             clocks[level, number] = lookup_clocks(points, number, levels, level)
