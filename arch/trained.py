@@ -52,6 +52,9 @@ _GIA_GRID = GridConfig(
 )
 _NSDF_GRID = GridConfig(n_pos_dims=3, log2_hashmap_size=13, base_resolution=16, per_level_scale=1.38191)
 
+_NERF_GRID = GridConfig(n_pos_dims=3, log2_hashmap_size=13, base_resolution=16, per_level_scale=1.38191)
+_NVR_GRID = GridConfig(n_pos_dims=3, log2_hashmap_size=13, base_resolution=16, per_level_scale=1.275)
+
 TRAINED: Mapping[str, TrainedField] = {
     "gia": TrainedField(
         name="gia_astronaut",
@@ -74,6 +77,30 @@ TRAINED: Mapping[str, TrainedField] = {
         # Sphere tracing only loses step length where a distance saturates, and the steps near the surface get finer.
         output_limit=0.125,
     ),
+    "nerf": TrainedField(
+        name="nerf_solid",
+        config=FieldConfig(
+            app="nerf",
+            grid=_NERF_GRID,
+            network=MlpConfig(n_input_dims=_NERF_GRID.n_output_dims, n_hidden_layers=1, n_output_dims=16),
+            rgb_network=MlpConfig(n_input_dims=32, n_hidden_layers=2, n_output_dims=3),
+        ),
+        source="density and reflected light of a slab, a rounded pillar, a ring and a ball",
+        # Of the density network: logarithms of densities up to 400 an edge of the cube, whose largest is 5.99.
+        output_limit=8.0,
+    ),
+    "nvr": TrainedField(
+        name="nvr_cloud",
+        config=FieldConfig(
+            app="nvr",
+            grid=_NVR_GRID,
+            network=MlpConfig(
+                n_input_dims=_NVR_GRID.n_output_dims, n_output_dims=4, output_activation="ReLU"
+            ),
+        ),
+        source="colour and density of a cloud of soft balls",
+        output_limit=1.0,
+    ),
 }
 """Trained fields by app."""
 
@@ -90,7 +117,7 @@ def load_trained(app: str, arithmetic: str = "int8") -> FloatField | QuantizedFi
 
     Parameters
     ----------
-    app : ``gia`` or ``nsdf``
+    app : ``gia``, ``nsdf``, ``nerf`` or ``nvr``
     arithmetic : ``fp16`` gives the :class:`FloatField`, ``int8`` the :class:`QuantizedField` for the hardware
 
     Raises

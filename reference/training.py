@@ -5,6 +5,7 @@ Initial values follow tiny-cuda-nn (tables uniform within 1e-4, weights Xavier u
 comes from one seed. Two runs of one torch version with the same number of threads give the same field.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -65,10 +66,18 @@ NSDF_TRAINING = TrainingConfig(steps=1500, batch=1 << 13)
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Points of one step: ``encode`` gives their features from the tables, ``targets`` is (N, n_output_dims)."""
+    """Points of one step.
+
+    Parameters
+    ----------
+    encode : gives their features from the tables
+    targets : (N, outputs) what the loss compares outputs with
+    harmonics : (N, 16) direction codes, for nerf and for nothing else
+    """
 
     encode: Callable[[torch.Tensor], torch.Tensor]
     targets: torch.Tensor
+    harmonics: torch.Tensor | None = None
 
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -84,14 +93,14 @@ def train(
     command: str,
     progress: Progress | None = None,
 ) -> FloatField:
-    """Fit a field of one network to the batches.
+    """Fit a field to the batches.
 
     Parameters
     ----------
-    config : the field; nerf, which has two networks, is not trained here
+    config : the field
     training : the recipe
     batches : one batch a step
-    loss : of outputs and targets, (N, n_output_dims) float32 each
+    loss : of outputs and targets, (N, outputs) float32 each; a nerf field's outputs are its raw colours and density
     source, command : kept in the field
     progress : told of every step
     """
@@ -100,7 +109,7 @@ def train(
     return FloatField(
         config=config,
         tables=_fp16(tables),
-        weights=(tuple(_fp16(matrix) for matrix in weights),),
+        weights=tuple(tuple(_fp16(matrix) for matrix in network) for network in weights),
         source=source,
         command=command,
     )
@@ -134,17 +143,19 @@ def train_nsdf(
 
 def _fit(
     config: FieldConfig, training: TrainingConfig, batches: Iterator[Batch], loss: Loss, progress: Progress | None
-) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Tables and weights after the last step, float32."""
+) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
+    """Tables and each network's weights after the last step, float32."""
     generator = torch.Generator().manual_seed(training.seed)
     tables = torch.rand((config.grid.n_entries, config.grid.n_features_per_level), generator=generator)
     tables = ((tables * 2 - 1) * _INITIAL_FEATURE).requires_grad_()
-    weights = [_xavier(layer.n_out, layer.n_in, generator) for layer in config.network.layers]
-    adam = torch.optim.Adam([tables, *weights], lr=training.learning_rate, betas=(0.9, 0.99), eps=1e-15)
+    weights = [
+        [_xavier(layer.n_out, layer.n_in, generator) for layer in network.layers] for network in config.networks
+    ]
+    adam = torch.optim.Adam([tables, *itertools.chain(*weights)], lr=training.learning_rate, betas=(0.9, 0.99), eps=1e-15)
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: _rate(step, training.steps))
     for step in range(training.steps):
         batch = next(batches)
-        error = loss(mlp_float(config.network, weights, batch.encode(tables)), batch.targets)
+        error = loss(_outputs(config, weights, batch, tables), batch.targets)
         adam.zero_grad()
         error.backward()
         adam.step()
@@ -152,6 +163,16 @@ def _fit(
         if progress is not None:
             progress(step + 1, training.steps, error.item())
     return tables, weights
+
+
+def _outputs(
+    config: FieldConfig, weights: list[list[torch.Tensor]], batch: Batch, tables: torch.Tensor
+) -> torch.Tensor:
+    outputs = mlp_float(config.network, weights[0], batch.encode(tables))
+    if config.rgb_network is None:
+        return outputs
+    colours = mlp_float(config.rgb_network, weights[1], torch.cat((outputs, batch.harmonics), dim=1))
+    return torch.cat((colours, outputs[:, :1]), dim=1)
 
 
 def _pixel_batches(config: FieldConfig, training: TrainingConfig) -> Iterator[Batch]:

@@ -14,8 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from arch.errors import InputError
 from arch.trained import TRAINED, TRAINED_ARITHMETICS, load_trained, trained_path
 from reference.quality import gia_quality, nsdf_quality
+from reference.quality_volumes import nerf_quality, nvr_quality
+from reference.quantize_nerf import quantize_nerf
 from reference.reconstruction import ReconstructionConfig, quantize
 from reference.training import GIA_TRAINING, NSDF_TRAINING, train_gia, train_nsdf
+from reference.training_volumes import (
+    NERF_TRAINING,
+    NVR_TRAINING,
+    cloud_samples,
+    train_nerf,
+    train_nvr,
+    unit_vectors,
+)
 from reference.truth import pixel_positions, solid_samples, surface_points
 
 __all__ = ["main"]
@@ -30,6 +40,12 @@ _FIGURES = {
     "float_truth": "float field against the true distance: mean error {:.6f} of the cube's edge",
     "integer_truth": "int8 field against the true distance: mean error {:.6f} of the cube's edge",
     "integer_float_lsb": "int8 field against the float field: mean error {:.2f} output steps",
+    "float_density": "float field's logarithm of density where it counts: root mean square error {:.3f}",
+    "integer_density": "int8 field's logarithm of density where it counts: root mean square error {:.3f}",
+    "float_colour": "float field's colour where there is density: PSNR {:.2f} dB",
+    "integer_colour": "int8 field's colour where there is density: PSNR {:.2f} dB",
+    "float_cloud": "float field against the cloud: PSNR {:.2f} dB",
+    "integer_cloud": "int8 field against the cloud: PSNR {:.2f} dB",
     "integer_float_lsb_max": "int8 field against the float field: greatest error {:.1f} output steps",
 }
 
@@ -62,15 +78,19 @@ def _make(app: str, seed: int, console: Console) -> None:
     ) as bars:  # fmt: skip
         floating = _TRAIN[app](seed, command, _bar(bars, f"{app}: training"))
         trained = time.monotonic()
-        quantized = quantize(
-            floating,
-            _calibration_points(app),
-            arithmetic="int8",
-            output_limit=TRAINED[app].output_limit,
-            reconstruction=ReconstructionConfig(seed=seed),
-            command=command,
-            progress=_bar(bars, f"{app}: quantising"),
-        )
+        options = {
+            "arithmetic": "int8",
+            "output_limit": TRAINED[app].output_limit,
+            "reconstruction": ReconstructionConfig(seed=seed),
+            "command": command,
+            "progress": _bar(bars, f"{app}: quantising"),
+        }
+        points = _calibration_points(app)
+        if app == "nerf":
+            seen = (unit_vectors(np.random.default_rng(_CALIBRATION_SEED), len(points)) + 1) / 2
+            quantized = quantize_nerf(floating, points, seen, **options)
+        else:
+            quantized = quantize(floating, points, **options)
     floating.save(trained_path(app, "fp16"))
     quantized.save(trained_path(app, "int8"))
     print(f"{app}: trained in {trained - started:.0f} s, quantised in {time.monotonic() - trained:.0f} s")
@@ -78,7 +98,7 @@ def _make(app: str, seed: int, console: Console) -> None:
 
 def _report(app: str) -> None:
     floating, quantized = (load_trained(app, arithmetic) for arithmetic in TRAINED_ARITHMETICS)
-    quality = {"gia": gia_quality, "nsdf": nsdf_quality}[app](floating, quantized)
+    quality = _QUALITY[app](floating, quantized)
     for arithmetic in TRAINED_ARITHMETICS:
         path = trained_path(app, arithmetic)
         print(f"{app}: {path.name}, {path.stat().st_size / 1e6:.2f} MB")
@@ -94,13 +114,24 @@ def _train_nsdf(seed: int, command: str, progress: Callable[[int, int, float], N
     return train_nsdf(replace(NSDF_TRAINING, seed=seed), command=command, progress=progress)
 
 
-_TRAIN = {"gia": _train_gia, "nsdf": _train_nsdf}
+def _train_nerf(seed: int, command: str, progress: Callable[[int, int, float], None]) -> Any:
+    return train_nerf(replace(NERF_TRAINING, seed=seed), command=command, progress=progress)
+
+
+def _train_nvr(seed: int, command: str, progress: Callable[[int, int, float], None]) -> Any:
+    return train_nvr(replace(NVR_TRAINING, seed=seed), command=command, progress=progress)
+
+
+_TRAIN = {"gia": _train_gia, "nsdf": _train_nsdf, "nerf": _train_nerf, "nvr": _train_nvr}
+_QUALITY = {"gia": gia_quality, "nsdf": nsdf_quality, "nerf": nerf_quality, "nvr": nvr_quality}
 
 
 def _calibration_points(app: str) -> np.ndarray:
     if app == "gia":
         return pixel_positions()
     rng = np.random.default_rng(_CALIBRATION_SEED)
+    if app == "nvr":
+        return cloud_samples(rng, _CALIBRATION_POINTS)
     return solid_samples(rng, surface_points(rng, _CALIBRATION_POINTS), _CALIBRATION_POINTS)
 
 

@@ -5,7 +5,10 @@ import numpy as np
 from arch.errors import InputError
 from arch.trained import PHOTOGRAPH_SIZE
 
-__all__ = ["photograph", "pixel_positions", "solid_distance", "solid_samples", "surface_points"]
+__all__ = [
+    "photograph", "pixel_positions", "solid_distance", "solid_gradient", "solid_parts", "solid_samples",
+    "surface_points",
+]  # fmt: skip
 
 _SLAB_CENTER, _SLAB_HALF = (0.50, 0.20, 0.50), (0.30, 0.06, 0.30)
 _PILLAR_CENTER, _PILLAR_HALF, _PILLAR_RADIUS = (0.50, 0.38, 0.50), (0.09, 0.14, 0.09), 0.03
@@ -48,6 +51,11 @@ def solid_distance(positions: np.ndarray) -> np.ndarray:
     -------
     (N,) float64, in units of the cube's edge
     """
+    return np.minimum.reduce(solid_parts(positions))
+
+
+def solid_parts(positions: np.ndarray) -> list[np.ndarray]:
+    """Distances, as of :func:`solid_distance`, to slab, pillar, ring and ball by themselves: (N,) each."""
     positions = np.asarray(positions, dtype=np.float64)
     if positions.ndim != 2 or positions.shape[1] != 3:
         raise InputError(f"shape of positions must be (points, 3), not {positions.shape}")
@@ -57,14 +65,14 @@ def solid_distance(positions: np.ndarray) -> np.ndarray:
     ring = positions - _RING_CENTER
     ring = np.hypot(np.hypot(ring[:, 0], ring[:, 1]) - _RING_MAJOR, ring[:, 2]) - _RING_MINOR
     ball = np.linalg.norm(positions - _BALL_CENTER, axis=1) - _BALL_RADIUS
-    return np.minimum.reduce([slab, pillar, ring, ball])
+    return [slab, pillar, ring, ball]
 
 
 def surface_points(rng: np.random.Generator, count: int) -> np.ndarray:
     """(count, 3) points on the solid's surface: uniform in the cube, then moved along the distance's gradient."""
     points = rng.random((count, 3))
     for _ in range(_PROJECTION_STEPS):
-        points -= solid_distance(points)[:, None] * _solid_gradient(points)
+        points -= solid_distance(points)[:, None] * solid_gradient(points)
     return points
 
 
@@ -91,7 +99,8 @@ def solid_samples(
     return np.clip(np.concatenate([free, near]), 0.0, 1.0)
 
 
-def _solid_gradient(positions: np.ndarray) -> np.ndarray:
+def solid_gradient(positions: np.ndarray) -> np.ndarray:
+    """(N, 3) gradient of :func:`solid_distance`, by central differences; a unit vector but at creases."""
     steps = _GRADIENT_STEP * np.eye(3)
     return np.stack([solid_distance(positions + step) - solid_distance(positions - step) for step in steps], axis=1) / (
         2 * _GRADIENT_STEP
