@@ -1,7 +1,8 @@
 """Scenes to march through: the trained fields of ``arch.trained``, sampled on a grid, and a camera in front of them.
 
-The grid is what a renderer keeps beside a field to know where there is nothing: instant-ngp's occupancy grid has as many
-cells and is made the same way. Here it also says how dense or how far, so that a ray can be followed without the field.
+The grid is what a renderer keeps beside a field to know where there is nothing: instant-ngp's occupancy grid has as
+many cells and is made the same way. Here it also says how dense or how far, so that a ray can be followed without the
+field.
 """
 
 import io
@@ -37,7 +38,7 @@ class Camera:
     field_of_view_deg : across the picture's width
     """
 
-    position: tuple[float, float, float] = (1.25, 0.95, 1.45)
+    position: tuple[float, float, float] = (1.9, 1.25, 2.2)
     target: tuple[float, float, float] = (0.5, 0.45, 0.5)
     field_of_view_deg: float = 40.0
 

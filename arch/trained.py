@@ -94,9 +94,7 @@ TRAINED: Mapping[str, TrainedField] = {
         config=FieldConfig(
             app="nvr",
             grid=_NVR_GRID,
-            network=MlpConfig(
-                n_input_dims=_NVR_GRID.n_output_dims, n_output_dims=4, output_activation="ReLU"
-            ),
+            network=MlpConfig(n_input_dims=_NVR_GRID.n_output_dims, n_output_dims=4, output_activation="ReLU"),
         ),
         source="colour and density of a cloud of soft balls",
         output_limit=1.0,

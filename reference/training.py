@@ -148,10 +148,10 @@ def _fit(
     generator = torch.Generator().manual_seed(training.seed)
     tables = torch.rand((config.grid.n_entries, config.grid.n_features_per_level), generator=generator)
     tables = ((tables * 2 - 1) * _INITIAL_FEATURE).requires_grad_()
-    weights = [
-        [_xavier(layer.n_out, layer.n_in, generator) for layer in network.layers] for network in config.networks
-    ]
-    adam = torch.optim.Adam([tables, *itertools.chain(*weights)], lr=training.learning_rate, betas=(0.9, 0.99), eps=1e-15)
+    weights = [[_xavier(layer.n_out, layer.n_in, generator) for layer in network.layers] for network in config.networks]
+    adam = torch.optim.Adam(
+        [tables, *itertools.chain(*weights)], lr=training.learning_rate, betas=(0.9, 0.99), eps=1e-15
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: _rate(step, training.steps))
     for step in range(training.steps):
         batch = next(batches)

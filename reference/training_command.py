@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from arch.errors import InputError
+from arch.scene import SCENE_APPS, scene_path
 from arch.trained import TRAINED, TRAINED_ARITHMETICS, load_trained, trained_path
 from reference.quality import gia_quality, nsdf_quality
 from reference.quality_volumes import nerf_quality, nvr_quality
 from reference.quantize_nerf import quantize_nerf
 from reference.reconstruction import ReconstructionConfig, quantize
+from reference.scene import sample_scene
 from reference.training import GIA_TRAINING, NSDF_TRAINING, train_gia, train_nsdf
 from reference.training_volumes import (
     NERF_TRAINING,
@@ -56,12 +58,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("field", choices=[*TRAINED, "all"], help="which field")
     parser.add_argument("--seed", type=int, default=1, help="of the training (default 1)")
     parser.add_argument("--check", action="store_true", help="only measure the checkpoints that are there")
+    parser.add_argument("--scene", action="store_true", help="only sample the int8 checkpoints that are there")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
         for app in TRAINED if options.field == "all" else [options.field]:
-            if not options.check:
+            if not options.check and not options.scene:
                 _make(app, options.seed, console)
+            if app in SCENE_APPS and not options.check:
+                _sample(app, console)
             _report(app)
     except InputError as error:
         print(f"scripts/train: {error}", file=sys.stderr)
@@ -94,6 +99,16 @@ def _make(app: str, seed: int, console: Console) -> None:
     floating.save(trained_path(app, "fp16"))
     quantized.save(trained_path(app, "int8"))
     print(f"{app}: trained in {trained - started:.0f} s, quantised in {time.monotonic() - trained:.0f} s")
+
+
+def _sample(app: str, console: Console) -> None:
+    """The grid that rays are marched through."""
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console) as bars:
+        task = bars.add_task(f"{app}: sampling", total=None)
+        scene = sample_scene(
+            load_trained(app, "int8"), lambda done, total: bars.update(task, completed=done, total=total)
+        )
+    scene.save(scene_path(app))
 
 
 def _report(app: str) -> None:

@@ -90,9 +90,7 @@ def _cloud_batches(config: FieldConfig, training: TrainingConfig) -> Iterator[Ba
     rng = np.random.default_rng(training.seed)
     while True:
         positions = cloud_samples(rng, training.batch)
-        yield Batch(
-            encode=_encoder(config, positions), targets=torch.from_numpy(cloud(positions)).to(torch.float32)
-        )
+        yield Batch(encode=_encoder(config, positions), targets=torch.from_numpy(cloud(positions)).to(torch.float32))
 
 
 def _encoder(config: FieldConfig, positions: np.ndarray):

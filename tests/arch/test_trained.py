@@ -37,7 +37,7 @@ def test_solid_grid_is_hashed_where_it_is_fine():
 
 
 def test_unknown_fields_are_refused():
-    with pytest.raises(InputError, match=r"^trained field preset must be one of gia, nsdf, not 'nvr'$"):
-        load_trained("nvr")
+    with pytest.raises(InputError, match=r"^trained field preset must be one of gia, nsdf, nerf, nvr, not 'sdf'$"):
+        load_trained("sdf")
     with pytest.raises(InputError, match=r"^arithmetic of a trained field must be one of fp16, int8, not 'int16'$"):
         load_trained("gia", "int16")

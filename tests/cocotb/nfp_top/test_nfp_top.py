@@ -19,7 +19,7 @@ from arch.number_format import COORDINATE, integer_profile
 from arch.presets import NFPS
 from arch.random_field import random_field
 from arch.scheduler import SchedulerConfig
-from arch.trained import TRAINED, load_trained, trained_path
+from arch.trained import load_trained, trained_path
 from reference.field import field_integer
 from reference.spherical_harmonics import harmonics_integer
 from rtl.nfp_top import NfpTop
@@ -95,7 +95,7 @@ def test_trained_fields(cocotb_run, tmp_path: Path) -> None:
     """The photograph and the solid, 16 x 16 pixels each, through registers and streams."""
     config = ClusterConfig(nfp=NFPS["nfp-16x16"], n_nfps=1)
     pixels, paths = (np.arange(16) + 0.5) / 16, []
-    for app in TRAINED:
+    for app in ("gia", "nsdf"):
         field = load_trained(app)
         across, down = np.meshgrid(pixels, pixels)
         depth = [np.full(256, 0.5)] if field.config.grid.n_pos_dims == 3 else []
