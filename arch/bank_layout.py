@@ -74,5 +74,6 @@ def conflict_clocks(banks: np.ndarray, n_banks: int = 8) -> np.ndarray:
 
     ``banks`` is (points, corners).
     """
-    counts = (banks[:, :, None] == np.arange(n_banks)).sum(axis=1)
-    return -(-counts.max(axis=1) // (_CORNER_READS // n_banks))
+    one_of_each = np.eye(n_banks, dtype=np.uint8).view(np.uint64)  # a byte a bank: eight are counted by one addition
+    counts = one_of_each[banks].sum(axis=1).view(np.uint8)
+    return -(-counts.max(axis=1).astype(np.int64) // (_CORNER_READS // n_banks))
