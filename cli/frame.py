@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arch.errors import InputError
+from arch.errors import InputError, check_one_of
 from cli.output import JsonOption, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -25,14 +25,19 @@ def frame(
     tables: Annotated[
         str, typer.Option(help="Tables beyond 1 MiB a level engine: sized (enlarge it), reload (in parts) or refuse.")
     ] = "sized",
+    mode: Annotated[
+        str, typer.Option(help="Points of a frame: paper (from published frame times) or scene (rays marched).")
+    ] = "paper",
     json: JsonOption = False,
 ) -> None:
     """Time a frame on the GPU alone and with its encoding and networks moved to an NGPC."""
     from sim.machine.frame import assumptions, average_speedups, frame_table
     from sim.machine.kernel_match import kernel_matches
+    from sim.machine.scene_frame import scene_assumptions, scene_table
 
+    check_one_of("mode", mode, ("paper", "scene"))
     with progress("timing frames") as update:
-        rows = frame_table(
+        rows = (frame_table if mode == "paper" else scene_table)(
             apps=app.split(","),
             encodings=encoding.split(","),
             resolutions=resolution.split(","),
@@ -41,19 +46,21 @@ def frame(
             tables=tables,
             update=update,
         )
-    averages = average_speedups(rows, gpu)
+    averages = average_speedups(rows, gpu) if mode == "paper" else []
+    grounds = assumptions(gpu) + (scene_assumptions() if mode == "scene" else [])
     matches = kernel_matches(gpu, apps=app.split(","), encodings=encoding.split(","))
     if json:
         print_json(
             {
+                "points_from": mode,
                 "rows": [asdict(row) for row in rows],
                 "averages": [asdict(average) for average in averages],
                 "matches": [asdict(match) for match in matches],
-                "assumptions": assumptions(gpu),
+                "assumptions": grounds,
             }
         )
         return
-    print_frames(rows, averages, gpu)
+    print_frames(rows, averages, grounds)
     if matches:
         columns = (
             "app",
@@ -72,10 +79,8 @@ def frame(
         )
 
 
-def print_frames(rows: Sequence["FrameRow"], averages: Sequence["AverageSpeedup"], gpu: str) -> None:
+def print_frames(rows: Sequence["FrameRow"], averages: Sequence["AverageSpeedup"], grounds: Sequence[str]) -> None:
     """Print the frame table, what it rests on, and the means beside the published ones."""
-    from sim.machine.frame import assumptions
-
     columns = (
         "app",
         "encoding",
@@ -86,7 +91,9 @@ def print_frames(rows: Sequence["FrameRow"], averages: Sequence["AverageSpeedup"
         "frames/s",
         "speed-up",
         "limiter",
+        "points",
         "GB/s",
+        "field mJ",
         "tables",
         "source",
         "GPU ms is",
@@ -94,11 +101,11 @@ def print_frames(rows: Sequence["FrameRow"], averages: Sequence["AverageSpeedup"
     lines = [
         (
             row.app, row.encoding, row.resolution, row.n_nfp, row.mode, row.frame_ms, row.fps, row.speedup, row.limiter,
-            row.traffic_gbytes_per_s, row.tables, row.source, row.baseline_mark,
+            row.points, row.traffic_gbytes_per_s, row.field_energy_mj, row.tables, row.source, row.baseline_mark,
         )
         for row in rows
     ]  # fmt: skip
-    print_table("Frames", columns, lines, "\n".join(f"- {sentence}" for sentence in assumptions(gpu)))
+    print_table("Frames", columns, lines, "\n".join(f"- {sentence}" for sentence in grounds))
     if averages:
         columns = ("encoding", "resolution", "NFPs", "GPU", "mode", "speed-up", "published", "mark")
         print_table("Mean of the four applications beside the published mean", columns, [astuple(a) for a in averages])

@@ -87,7 +87,7 @@ def report(
         print_json(result)
     else:
         shown = [row for row in frames if row.encoding == _SHOWN_ENCODING and row.resolution in ("fhd", "4k")]
-        print_frames(shown, average_speedups(shown), "rtx3090")
+        print_frames(shown, average_speedups(shown), assumptions())
         _print_tokens(tokens)
         against = {"float field": rendering.psnr_vs_float_db, "photograph": rendering.psnr_vs_truth_db}
         distances = ", ".join(f"{psnr:.1f} dB against the {what}" for what, psnr in against.items() if psnr is not None)

@@ -17,36 +17,35 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil
 
-from arch.errors import InputError, check_integer, check_one_of
-from arch.field import APPS, FieldConfig
+from arch.errors import check_integer, check_one_of
+from arch.field import APPS
 from arch.memory_preset import load_memory
-from arch.nfp import ClusterConfig, NfpConfig
-from arch.presets import FIELDS
+from arch.nfp import ClusterConfig
+from sim.machine.cluster_batch import (
+    ENCODINGS,
+    NGPC_TABLE_BYTES,
+    TABLES,
+    cluster_clk,
+    field_of,
+    preset_nfp,
+    preset_rate,
+)  # fmt: skip
 from sim.machine.frame_baseline import FrameBaseline
 from sim.machine.frame_pipeline import FramePipeline
 from sim.machine.frame_traffic import memory_rate, point_traffic
-from sim.machine.nfp_rate import NfpRate, nfp_for, nfp_rate, table_reload, table_words
+from sim.machine.nfp_rate import NfpRate, table_words
+from sim.machine.silicon import nfp_silicon
 
 __all__ = [
     "BATCH_POINTS", "ENCODINGS", "MODES", "RESOLUTIONS", "TABLES", "AverageSpeedup", "FrameRow", "assumptions",
-    "average_speedups", "frame_pipeline", "frame_row", "frame_table",
+    "average_speedups", "check_case", "field_energy_mj", "frame_pipeline", "frame_row", "frame_table", "scene_load_ms",
 ]  # fmt: skip
-
-ENCODINGS: Mapping[str, str] = {"hashgrid": "hash", "densegrid": "dense", "lowres": "lowres"}
-"""Encodings by the study's name, with the suffix of the field preset."""
 
 RESOLUTIONS: Mapping[str, tuple[int, int]] = {
     "fhd": (1920, 1080), "2k": (2560, 1440), "4k": (3840, 2160), "5k": (5120, 2880), "8k": (7680, 4320),
 }  # fmt: skip
 
 MODES = ("gpu_only", "ngpc", "ngpc_fused_rest")
-
-TABLES = ("sized", "reload", "refuse")
-"""What to do with tables beyond the study's 1 MiB a level engine: enlarge the engines; load the tables in parts, anew
-for every batch; refuse."""
-
-NGPC_TABLE_BYTES = 1 << 20
-"""Of a level engine, as the study has it."""
 
 BATCH_POINTS = 1 << 18
 """Points of a batch: the study does not say; large enough that a launch never outlasts an NGPC-64's batch."""
@@ -71,7 +70,7 @@ class FrameRow:
         figures (also when the rest or the launches limit), ``cycle_model`` if the cluster limits
     baseline_mark : mark of the GPU frame time under it
     points : field queries of the frame
-    points_source : ``definition`` (one a pixel) or ``calibrated``
+    points_source : ``definition`` (one a pixel), ``calibrated``, or ``scene`` if rays were marched
     clk_per_point : of one processor, from the cycle models; None for gpu_only
     table_kib : largest feature table a level engine needs; None for gpu_only
     fits_1mib : whether that is within NGPC's 1 MiB an engine; None for gpu_only
@@ -80,6 +79,10 @@ class FrameRow:
     dram_share : of the memory's peak that they take, at this frame rate; None for gpu_only
     scene_load_ms : the tables' load, once a scene and not in the frame: a word a clock, all processors at once; None
         for gpu_only
+    field_energy_mj : of encoding and networks: the GPU's board as measured, the cluster as modelled; None where not
+        known
+    points_needed, rounds : of a scene, points up to the end of each ray (the others are behind it) and rounds of
+        points; None if no rays were marched
     """
 
     app: str
@@ -103,6 +106,9 @@ class FrameRow:
     traffic_gbytes_per_s: float | None = None
     dram_share: float | None = None
     scene_load_ms: float | None = None
+    field_energy_mj: float | None = None
+    points_needed: int | None = None
+    rounds: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +145,7 @@ def frame_table(
     baseline = FrameBaseline.named(gpu)
     cases = [(app, encoding) for encoding in encodings for app in apps]
     for app, encoding in cases:
-        _check_case(app, encoding)
+        check_case(app, encoding)
     for resolution in resolutions:
         check_one_of("resolution", resolution, tuple(RESOLUTIONS))
     for n_nfp in n_nfps:
@@ -180,7 +186,7 @@ def frame_row(
     InputError
         If a name is unknown, or tables do not fit and are to be refused.
     """
-    _check_case(app, encoding)
+    check_case(app, encoding)
     check_one_of("resolution", resolution, tuple(RESOLUTIONS))
     width, height = RESOLUTIONS[resolution]
     check_one_of("mode", mode, MODES)
@@ -194,15 +200,19 @@ def frame_row(
     }  # fmt: skip
     if mode == "gpu_only":
         source = "published" if baseline.is_published(encoding, pixels) else "calibrated"
-        return FrameRow(**case, frame_ms=gpu_ms, fps=1e3 / gpu_ms, speedup=1.0, limiter="gpu", source=source)
+        energy = field_energy_mj(baseline, app, encoding, points, on_cluster=False)
+        return FrameRow(
+            **case, frame_ms=gpu_ms, fps=1e3 / gpu_ms, speedup=1.0, limiter="gpu", source=source,
+            field_energy_mj=energy,
+        )  # fmt: skip
 
-    rate = rate or _preset_rate(app, encoding)
+    rate = rate or preset_rate(app, encoding)
     pipeline = frame_pipeline(
         baseline, app=app, encoding=encoding, resolution=resolution, n_nfp=n_nfp, mode=mode, batch_points=batch_points,
         rate=rate, tables=tables,
     )  # fmt: skip
     table_kib = rate.table_bytes / 1024
-    traffic = point_traffic(_field(app, encoding))
+    traffic = point_traffic(field_of(app, encoding))
     _, dram_bytes = memory_rate(baseline.gpu, traffic, pipeline.batch_points)
     points_per_s = points / pipeline.frame_us * 1e6
     return FrameRow(
@@ -218,7 +228,8 @@ def frame_row(
         tables="fit" if rate.table_bytes <= NGPC_TABLE_BYTES else tables,
         traffic_gbytes_per_s=points_per_s * traffic.total / 1e9,
         dram_share=points_per_s * dram_bytes / load_memory(baseline.gpu).dram.peak_bytes_per_s,
-        scene_load_ms=_scene_load_clk(app, encoding) / ClusterConfig(nfp=_preset_nfp(app, encoding)).clock_hz * 1e3,
+        scene_load_ms=scene_load_ms(app, encoding),
+        field_energy_mj=field_energy_mj(baseline, app, encoding, points, on_cluster=True),
     )
 
 
@@ -238,28 +249,16 @@ def frame_pipeline(
 
     The points are dealt out evenly over as few batches as ``batch_points`` allows, but whole loop bodies of them.
     """
-    _check_case(app, encoding)
+    check_case(app, encoding)
     check_one_of("resolution", resolution, tuple(RESOLUTIONS))
     check_one_of("mode", mode, MODES[1:])
-    check_one_of("tables", tables, TABLES)
-    rate = rate or _preset_rate(app, encoding)
-    cluster = ClusterConfig(nfp=_preset_nfp(app, encoding), n_nfps=n_nfp)
+    rate = rate or preset_rate(app, encoding)
+    cluster = ClusterConfig(nfp=preset_nfp(app, encoding), n_nfps=n_nfp)
     width, height = RESOLUTIONS[resolution]
     points = round(baseline.points_per_pixel(app) * width * height)
     batches = FramePipeline.whole_bodies(ceil(points / batch_points))
-    nano_batch = cluster.nfp.mlp.nano_batch
-    points_per_nfp = ceil(ceil(points / batches / nano_batch) / n_nfp) * nano_batch
-    batch_clk = points_per_nfp * rate.clk_per_point
-    if tables != "sized" and rate.table_bytes > NGPC_TABLE_BYTES:
-        if tables == "refuse":
-            raise InputError(
-                f"table of a level engine must be at most 1024 KiB, not {rate.table_bytes / 1024:.0f} as {app} "
-                f"{encoding} needs; enlarge the engines (sized) or load them in parts (reload)"
-            )
-        reload = table_reload(_field(app, encoding), cluster.nfp, NGPC_TABLE_BYTES)
-        passes_clk = points_per_nfp * max(rate.encoding_clk_per_point * reload.parts, rate.mlp_clk_per_point)
-        batch_clk = passes_clk + reload.load_clk
-    points_per_s, _ = memory_rate(baseline.gpu, point_traffic(_field(app, encoding)), ceil(points / batches))
+    batch_clk = cluster_clk(app, encoding, cluster, ceil(points / batches), rate=rate, tables=tables)
+    points_per_s, _ = memory_rate(baseline.gpu, point_traffic(field_of(app, encoding)), ceil(points / batches))
     rest_ms = baseline.rest_ms(app, width * height)
     if mode == "ngpc_fused_rest":
         rest_ms /= baseline.fused_rest_speedup.value
@@ -268,7 +267,7 @@ def frame_pipeline(
         batches=batches,
         batch_points=ceil(points / batches),
         launch_us=_LAUNCHES_PER_BATCH * baseline.launch_us.value,
-        ngpc_us=(batch_clk + rate.latency) / cluster.clock_hz * 1e6,
+        ngpc_us=batch_clk / cluster.clock_hz * 1e6,
         rest_us=1e3 * rest_ms / batches,
         memory_us=ceil(points / batches) / points_per_s * 1e6,
     )
@@ -318,25 +317,22 @@ def assumptions(gpu: str = "rtx3090") -> list[str]:
     return [" ".join(line.split()) for line in text.replace("\n            ", " ").strip().splitlines()]
 
 
-def _field(app: str, encoding: str) -> FieldConfig:
-    return FIELDS[f"{app}_{ENCODINGS[encoding]}"]
-
-
-def _check_case(app: str, encoding: str) -> None:
+def check_case(app: str, encoding: str) -> None:
+    """Refuse an unknown app or encoding."""
     check_one_of("app", app, APPS)
     check_one_of("encoding", encoding, tuple(ENCODINGS))
 
 
 @cache
-def _preset_nfp(app: str, encoding: str) -> NfpConfig:
-    return nfp_for(_field(app, encoding))
+def scene_load_ms(app: str, encoding: str) -> float:
+    """Load of a scene's tables, all processors at once."""
+    nfp = preset_nfp(app, encoding)
+    return table_words(field_of(app, encoding), nfp) / ClusterConfig(nfp=nfp).clock_hz * 1e3
 
 
-@cache
-def _scene_load_clk(app: str, encoding: str) -> int:
-    return table_words(_field(app, encoding), _preset_nfp(app, encoding))
-
-
-@cache
-def _preset_rate(app: str, encoding: str) -> NfpRate:
-    return nfp_rate(_field(app, encoding), _preset_nfp(app, encoding))
+def field_energy_mj(baseline: FrameBaseline, app: str, encoding: str, points: int, *, on_cluster: bool) -> float | None:
+    """Millijoules of encoding and networks: of the cluster as modelled, of the GPU as measured, or None."""
+    if on_cluster:
+        return points * nfp_silicon(preset_nfp(app, encoding), field_of(app, encoding)).nj_per_point * 1e-6
+    measured = (baseline.kernel_nj_per_point or {}).get(encoding, {}).get(app)
+    return points * measured.value * 1e-6 if measured else None

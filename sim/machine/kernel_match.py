@@ -6,10 +6,10 @@ from math import ceil
 
 from arch.field import APPS
 from arch.presets import FIELDS
-from sim.machine.frame import BATCH_POINTS, ENCODINGS, NGPC_TABLE_BYTES
+from sim.machine.cluster_batch import ENCODINGS, NGPC_TABLE_BYTES, preset_nfp, preset_rate
+from sim.machine.frame import BATCH_POINTS
 from sim.machine.frame_baseline import FrameBaseline
 from sim.machine.frame_traffic import memory_rate, point_traffic
-from sim.machine.nfp_rate import nfp_for, nfp_rate
 from sim.machine.silicon import nfp_silicon
 
 __all__ = ["KernelMatch", "kernel_matches"]
@@ -61,8 +61,8 @@ def kernel_matches(
 
 def _match(baseline: FrameBaseline, app: str, encoding: str) -> KernelMatch:
     field = FIELDS[f"{app}_{ENCODINGS[encoding]}"]
-    nfp = nfp_for(field)
-    per_nfp = _CLOCK_HZ / nfp_rate(field, nfp).clk_per_point
+    nfp = preset_nfp(app, encoding)
+    per_nfp = _CLOCK_HZ / preset_rate(app, encoding).clk_per_point
     gpu_rate = 1e9 / baseline.kernel_ns_per_point[encoding][app].value
     n_nfp = ceil(gpu_rate / per_nfp)
     fed, _ = memory_rate(baseline.gpu, point_traffic(field), BATCH_POINTS)

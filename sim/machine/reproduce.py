@@ -10,7 +10,8 @@ from typing import Any
 from arch.errors import check_one_of
 from arch.field import APPS
 from arch.presets import FIELDS
-from sim.machine.frame import ENCODINGS, NGPC_TABLE_BYTES, RESOLUTIONS, FrameRow, frame_pipeline, frame_row, frame_table
+from sim.machine.cluster_batch import ENCODINGS, NGPC_TABLE_BYTES, preset_nfp, preset_rate
+from sim.machine.frame import RESOLUTIONS, FrameRow, frame_pipeline, frame_row, frame_table
 from sim.machine.frame_baseline import FrameBaseline
 from sim.machine.frame_traffic import point_traffic
 from sim.machine.nfp_rate import nfp_for, nfp_rate
@@ -194,11 +195,10 @@ def _amdahl(text: dict, baseline: FrameBaseline) -> Iterator[ReproducedRow]:
 
 def _kernels(text: dict, baseline: FrameBaseline) -> Iterator[ReproducedRow]:
     pixels = 1920 * 1080
-    for encoding, suffix in ENCODINGS.items():
+    for encoding in ENCODINGS:
         ratios: dict[str, list[float]] = {"encoding": [], "mlp": []}
         for app in APPS:
-            field = FIELDS[f"{app}_{suffix}"]
-            rate = nfp_rate(field, nfp_for(field))
+            rate = preset_rate(app, encoding)
             points = baseline.points_per_pixel(app) * pixels
             frame_s = baseline.frame_ms(app, encoding, pixels) * 1e-3
             for kernel, clocks in (("encoding", rate.encoding_clk_per_point), ("mlp", rate.mlp_clk_per_point)):
@@ -259,9 +259,9 @@ def _bandwidth(text: dict, baseline: FrameBaseline) -> Iterator[ReproducedRow]:
 
 def _silicon(text: dict, baseline: FrameBaseline) -> Iterator[ReproducedRow]:
     field = FIELDS["nerf_hash"]
-    nfp = nfp_for(field)
+    nfp = preset_nfp("nerf", "hashgrid")
     silicon = nfp_silicon(nfp, field, NGPC_TABLE_BYTES)
-    watts = silicon.nj_per_point * 1e-9 * _CLOCK_HZ / nfp_rate(field, nfp).clk_per_point
+    watts = silicon.nj_per_point * 1e-9 * _CLOCK_HZ / preset_rate("nerf", "hashgrid").clk_per_point
     for size in _SIZES:
         area = 100 * size * silicon.mm2 / text["gpu"]["die_mm2"]["value"]
         power = 100 * size * watts / text["gpu"]["power_w"]["value"]

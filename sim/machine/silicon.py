@@ -32,7 +32,9 @@ class Silicon:
         return self.sram_mm2 + self.logic_mm2
 
 
-def nfp_silicon(nfp: NfpConfig, field: FieldConfig, table_bytes: int, technology: str = "technology_7nm") -> Silicon:
+def nfp_silicon(
+    nfp: NfpConfig, field: FieldConfig, table_bytes: int | None = None, technology: str = "technology_7nm"
+) -> Silicon:
     """Area of ``nfp`` with ``table_bytes`` a level engine, and energy of a point of ``field`` on it.
 
     Bits: a table per engine; two sets of weight tiles; two activation buffers of a nano-batch. Operators: a multiplier,
@@ -42,6 +44,8 @@ def nfp_silicon(nfp: NfpConfig, field: FieldConfig, table_bytes: int, technology
     table = load_calibration(technology)
     encoding, mlp = nfp.encoding, nfp.mlp
     value = encoding.profile.value_bits
+    if table_bytes is None:
+        table_bytes = encoding.table_rows * encoding.n_features_per_level * value // 8
     weights = 2 * mlp.weight_tiles * mlp.rows * mlp.cols * _BYTE
     activations = 2 * mlp.nano_batch * mlp.max_width * value
     sram_bits = encoding.level_parallel * table_bytes * 8 + weights + activations
