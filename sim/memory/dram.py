@@ -5,7 +5,7 @@ A request is one burst. Channels know nothing of one another, so each is run by 
 """
 
 from dataclasses import dataclass
-from time import perf_counter
+from time import thread_time
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class DramRun:
     commands, refreshes, turnarounds : issued by all pseudo-channels; a turnaround is a change between reading and
         writing
     bytes_per_bus : (n_buses,) bytes each pseudo-channel served
-    seconds : the model's own running time
+    seconds : the model's own processor time, of the one core it runs on
     finished_ns : (requests,) end of each request's data, if asked for
     trace : commands in order of time, if asked for
     """
@@ -184,7 +184,7 @@ def run_dram(
             raise InputError(f"{name} must have the shape of addresses, {addresses.shape}, not {array.shape}")
     if len(arrival) and not (arrival[0] >= 0 and np.all(np.diff(arrival) >= 0) and arrival[-1] <= _LATEST_NS):
         raise InputError(f"arrival_ns must rise from 0 or more to {_LATEST_NS:g} at most, not fall or pass that")
-    begun = perf_counter()
+    begun = thread_time()
     requests = sort_requests(dram, controller.mapping, addresses, writes)
     ends = np.zeros(len(addresses) if finished else 0, dtype=np.int64)
     commands = np.zeros((5 * len(addresses) + 4096 * dram.n_buses if trace else 0, 5), dtype=np.int64)
@@ -203,7 +203,7 @@ def run_dram(
         state[1][:, f.CURSOR] = start[base : base + dram.n_pseudo_channels]
         state[1][:, f.DUE] += interval * (channel % 2) // (2 * dram.n_pseudo_channels)  # channels take turns
         run_channel(base, remaining, state, requests, ticks, *parameters, sums, ends, commands)
-    seconds = perf_counter() - begun
+    seconds = thread_time() - begun
     return DramRun(
         dram=dram,
         requests=len(addresses),
@@ -223,7 +223,7 @@ def run_dram(
 
 
 def _parameters(dram: DramConfig, controller: ControllerConfig) -> tuple[np.ndarray, ...]:
-    """``shape``, ``windows``, ``latency``, ``hold`` and ``refresh`` of :func:`sim.memory.dram_kernel.run_channel`."""
+    """From ``shape`` to ``refresh``, what :func:`sim.memory.dram_kernel.run_channel` asks for."""
     t = dram.ticks
     burst = TICKS_PER_CLOCK * dram.burst_clk
     per_bank = dram.refresh == "per_bank"
@@ -231,16 +231,27 @@ def _parameters(dram: DramConfig, controller: ControllerConfig) -> tuple[np.ndar
     windows = [controller.read_window, controller.write_window, controller.write_low, controller.max_bypass]
     hold = [*map(t, ("act", "pre", "column", "column", "refresh", "tfaw")), t("tcl") + burst, t("tcwl") + burst]
     refresh = [per_bank, t("trefi") // (dram.n_banks if per_bank else 1)]
-    vectors = [np.array(values, dtype=np.int64) for values in (shape, windows, hold, refresh)]
-    return vectors[0], vectors[1], _latencies(dram), vectors[2], vectors[3]
+    latencies = _latencies(dram)
+    vectors = [np.array(values, dtype=np.int64) for values in (shape, windows, _stales(latencies), hold, refresh)]
+    return vectors[0], vectors[1], latencies, *vectors[2:]
 
 
 def _latencies(dram: DramConfig) -> np.ndarray:
-    table = np.zeros((len(_LEVELS), len(f.COMMANDS), len(f.COMMANDS)), dtype=np.int64)
+    table = np.full((len(_LEVELS), len(f.COMMANDS), len(f.COMMANDS)), -f.BIG, dtype=np.int64)
     for rule in constraints(dram):
         cell = (_LEVELS.index(rule.level), f.COMMANDS.index(rule.preceding), f.COMMANDS.index(rule.following))
         table[cell] = max(table[cell], rule.ticks)
     return table
+
+
+def _stales(latencies: np.ndarray) -> list[int]:
+    """What each command changes for other banks: the kind it belongs to, and what it puts off in its group or bus."""
+    beyond = (latencies[f.GROUP_LEVEL] > 0) | (latencies[f.PC_LEVEL] > 0)
+    rows = beyond[:, [f.ACT, f.PRE]].any(axis=1)
+    columns = beyond[:, [f.RD, f.WR]].any(axis=1)
+    rows[[f.ACT, f.PRE, f.REF]] = True
+    columns[[f.RD, f.WR]] = True
+    return [int(row) + 2 * int(column) for row, column in zip(rows, columns, strict=True)]
 
 
 def _commands(rows: np.ndarray) -> tuple[Command, ...]:

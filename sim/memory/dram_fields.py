@@ -9,7 +9,7 @@ __all__ = [
     "GATE_PRE", "GROUP_LEVEL", "HEAD", "HIT", "KEY_SHIFT", "LAST", "LATENCY", "LOW", "MISS", "MODE", "NEVER", "NONE",
     "N_BANK_FIELDS", "N_COMMANDS", "N_FREE", "N_PC_FIELDS", "N_REFRESHES", "N_SLOT_FIELDS", "N_SUMS", "N_TODO",
     "N_TURNS", "OPEN", "PC_LEVEL", "PRE", "RD", "REF", "REFRESH", "REFRESHED", "REFRESHING", "ROW", "ROW_KEY",
-    "STALE", "S_AGE", "S_ENTERED", "S_NEXT", "S_REQUEST", "S_ROW", "TAIL", "TFAW", "TO_END", "WR",
+    "STALE_COLUMN", "STALE_ROW", "S_AGE", "S_ENTERED", "S_NEXT", "S_REQUEST", "S_ROW", "TAIL", "TFAW", "TO_END", "WR",
 ]  # fmt: skip
 
 ACT, PRE, RD, WR, REF = range(5)
@@ -36,14 +36,15 @@ N_BANK_FIELDS = 19
 
 # ``pc[p, field]``: 0 to 4 are the earliest ticks of the five commands, by rules of the pseudo-channel
 MODE = 5  # 0 reading, 1 writing
-ROW_KEY, COLUMN_KEY, STALE = 6, 7, 8
+ROW_KEY, COLUMN_KEY, STALE_ROW = 6, 7, 8
 ENTER = 9  # whether requests may be waiting to enter
 N_TODO = 10
 REFRESHING, DUE, REFRESHED = 11, 12, 13  # bank about to be refreshed; tick; a bit per bank of this round
 CURSOR = 14  # next request to enter
 N_FREE = 15  # free slots of reads and, one further, of writes
 FAW, FAW_NEXT = 17, 21
-N_PC_FIELDS = 22
+STALE_COLUMN = 22
+N_PC_FIELDS = 23
 
 # ``slot[s, field]``
 S_ROW, S_AGE, S_ENTERED, S_REQUEST, S_NEXT = range(5)

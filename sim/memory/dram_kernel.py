@@ -2,8 +2,10 @@
 
 A bank always wants one thing: a column command of the oldest row hit, an ACT, a PRE, or nothing. Its gates are 0 for
 what it wants and large for the rest; the earliest tick of every command per bank is kept up to date when a command is
-issued. The next command is then a minimum over the banks of ``tick << 26 | age << 6 | bank``, which the compiler turns
-into vector instructions. All functions are in one file because the compiler's cache asks no other for changes.
+issued. The next row and the next column command are then minima over the banks of ``tick << 26 | age << 6 | bank``,
+which the compiler turns into vector instructions; they are kept until a command or a decision touches other banks'
+share in them. All functions but those of refresh are in this file, since the compiler's cache looks at no other for
+changes.
 """
 # ruff: noqa: PLR0917 - numba takes no keywords
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from sim.memory import dram_fields as f
 from sim.memory.address_map import BANK_MASK, ROW_SHIFT
+from sim.memory.dram_refresh import choose_refresh, refresh_tick
 
 __all__ = ["run_channel"]
 
@@ -105,48 +108,45 @@ def _decide(b, max_bypass, bank, pc, slot):
 
 @_inlined
 def _earliest(n_banks, tfaw, bank, pc):
-    """Find the keys of the earliest row and of the earliest column command."""
-    rows = np.int64(f.NEVER)
-    columns = np.int64(f.NEVER)
-    act = max(pc[f.ACT], pc[f.FAW + pc[f.FAW_NEXT]] + tfaw)
-    pre = pc[f.PRE]
-    command = f.RD + pc[f.MODE]
-    column = pc[command]
-    for b in range(n_banks):
-        to_act = max(bank[f.ACT, b] + bank[f.GATE_ACT, b], act)
-        to_pre = max(bank[f.PRE, b] + bank[f.GATE_PRE, b], pre)
-        to_column = max(bank[command, b] + bank[f.GATE_COLUMN, b], column)
-        rows = min(rows, min(to_act, to_pre) << f.KEY_SHIFT | bank[f.LOW, b])
-        columns = min(columns, to_column << f.KEY_SHIFT | bank[f.LOW, b])
-    pc[f.ROW_KEY] = rows
-    pc[f.COLUMN_KEY] = columns
+    """Find the stale ones of the keys of the earliest row and of the earliest column command."""
+    if pc[f.STALE_ROW]:
+        rows = np.int64(f.NEVER)
+        act = max(pc[f.ACT], pc[f.FAW + pc[f.FAW_NEXT]] + tfaw)
+        pre = pc[f.PRE]
+        for b in range(n_banks):
+            to_act = max(bank[f.ACT, b] + bank[f.GATE_ACT, b], act)
+            to_pre = max(bank[f.PRE, b] + bank[f.GATE_PRE, b], pre)
+            rows = min(rows, min(to_act, to_pre) << f.KEY_SHIFT | bank[f.LOW, b])
+        pc[f.ROW_KEY] = rows
+    if pc[f.STALE_COLUMN]:
+        columns = np.int64(f.NEVER)
+        command = f.RD + pc[f.MODE]
+        column = pc[command]
+        for b in range(n_banks):
+            to_column = max(bank[command, b] + bank[f.GATE_COLUMN, b], column)
+            columns = min(columns, to_column << f.KEY_SHIFT | bank[f.LOW, b])
+        pc[f.COLUMN_KEY] = columns
+    pc[f.STALE_ROW] = pc[f.STALE_COLUMN] = 0
 
 
 @_inlined
-def _choose_refresh(per_bank, n_banks, bank, pc):
-    """The bank to refresh: of those not yet refreshed in this round the first without requests, else the first."""
-    if not per_bank:
-        return f.ALL
-    chosen = f.NONE
-    for b in range(n_banks):
-        if pc[f.REFRESHED] >> b & 1 == 0:
-            if bank[f.HEAD, b] < 0 and bank[f.HEAD + 1, b] < 0:
-                return b
-            if chosen < 0:
-                chosen = b
-    return chosen
+def _consider(b, key, command, gate, bank, pc):
+    """Take a bank's new wish for a command, not before ``gate``, into the row or the column key."""
+    pc[key] = min(pc[key], max(bank[command, b], gate) << f.KEY_SHIFT | bank[f.LOW, b])
 
 
 @_inlined
-def _refresh_tick(n_banks, bank, pc):
-    """Earliest tick of the refresh that is due; a row still open puts it off."""
-    tick = pc[f.REF]
-    for b in range(n_banks):
-        if pc[f.REFRESHING] in (f.ALL, b):
-            if bank[f.OPEN, b] >= 0:
-                return f.BIG
-            tick = max(tick, bank[f.REF, b])
-    return tick
+def _reconsider(b, tfaw, max_bypass, bank, pc, slot):
+    """Let a bank decide anew; a wish it gives up makes the key stale, a new one only lowers it."""
+    pc[f.STALE_ROW] |= min(bank[f.GATE_ACT, b], bank[f.GATE_PRE, b]) == 0
+    pc[f.STALE_COLUMN] |= bank[f.GATE_COLUMN, b] == 0
+    _decide(b, max_bypass, bank, pc, slot)
+    if bank[f.GATE_COLUMN, b] == 0:
+        _consider(b, f.COLUMN_KEY, f.RD + pc[f.MODE], pc[f.RD + pc[f.MODE]], bank, pc)
+    elif bank[f.GATE_ACT, b] == 0:
+        _consider(b, f.ROW_KEY, f.ACT, max(pc[f.ACT], pc[f.FAW + pc[f.FAW_NEXT]] + tfaw), bank, pc)
+    elif bank[f.GATE_PRE, b] == 0:
+        _consider(b, f.ROW_KEY, f.PRE, pc[f.PRE], bank, pc)
 
 
 @_inlined
@@ -161,6 +161,7 @@ def _turn(windows, n_banks, pc, todo, sums):
         turns = writes <= windows[2] and (reads > 0 or writes == 0)
     if turns:
         pc[f.MODE] = 1 - mode
+        pc[f.STALE_ROW] = pc[f.STALE_COLUMN] = 1
         sums[f.N_TURNS] += 1
         pc[f.N_TODO] = n_banks
         for b in range(n_banks):
@@ -172,7 +173,7 @@ def _fall_due(now, n_banks, refresh, bank, pc, todo):
     if pc[f.REFRESHING] != f.NONE or pc[f.DUE] > now:
         return
     pc[f.DUE] += refresh[1]
-    pc[f.REFRESHING] = _choose_refresh(refresh[0], n_banks, bank, pc)
+    pc[f.REFRESHING] = choose_refresh(refresh[0], n_banks, bank, pc)
     for b in range(n_banks):
         if pc[f.REFRESHING] in (f.ALL, b):
             todo[pc[f.N_TODO]] = b
@@ -182,18 +183,17 @@ def _fall_due(now, n_banks, refresh, bank, pc, todo):
 @_inlined
 def _keep_distance(b, command, now, per_group, latency, bank, pc):
     """Put off whatever the constraints put off after this command."""
+    for other in range(5):
+        pc[other] = max(pc[other], now + latency[f.PC_LEVEL, command, other])
+    if b < 0:
+        return
     group = b // per_group * per_group
     for other in range(5):
-        wait = latency[f.PC_LEVEL, command, other]
-        if wait > 0:
-            pc[other] = max(pc[other], now + wait)
+        bank[other, b] = max(bank[other, b], now + latency[f.BANK_LEVEL, command, other])
         wait = latency[f.GROUP_LEVEL, command, other]
         if wait > 0:
             for k in range(group, group + per_group):
                 bank[other, k] = max(bank[other, k], now + wait)
-        wait = latency[f.BANK_LEVEL, command, other]
-        if wait > 0:
-            bank[other, b] = max(bank[other, b], now + wait)
 
 
 @_inlined
@@ -230,6 +230,7 @@ def _activate(b, now, bank, pc, slot):
         bank[f.GATE_COLUMN, b] = 0
         bank[f.HIT, b] = s
         bank[f.BEFORE_HIT, b] = -1
+        _consider(b, f.COLUMN_KEY, f.RD + pc[f.MODE], pc[f.RD + pc[f.MODE]], bank, pc)
     else:
         s = bank[f.HEAD + 1 - pc[f.MODE], b]
     bank[f.OPEN, b] = slot[s, f.S_ROW]
@@ -299,13 +300,10 @@ def _next_command(base, now, requests, arrival, n_banks, row_bus, windows, tfaw,
             event = min(event, when)
             _turn(windows, n_banks, pc[p], todo[p], sums)
         if pc[p, f.N_TODO] > 0:
-            pc[p, f.STALE] = 1
             for k in range(pc[p, f.N_TODO]):
-                _decide(todo[p, k], windows[3], bank[p], pc[p], slot)
+                _reconsider(todo[p, k], tfaw, windows[3], bank[p], pc[p], slot)
             pc[p, f.N_TODO] = 0
-        if pc[p, f.STALE]:
-            pc[p, f.STALE] = 0
-            _earliest(n_banks, tfaw, bank[p], pc[p])
+        _earliest(n_banks, tfaw, bank[p], pc[p])
         tick = max(pc[p, f.COLUMN_KEY] >> f.KEY_SHIFT, bus[0], now)
         tick += tick & 1  # column commands start with a clock
         if tick < best:
@@ -316,7 +314,7 @@ def _next_command(base, now, requests, arrival, n_banks, row_bus, windows, tfaw,
         if pc[p, f.REFRESHING] == f.NONE:
             event = min(event, pc[p, f.DUE])
         else:
-            ready = _refresh_tick(n_banks, bank[p], pc[p])
+            ready = refresh_tick(n_banks, bank[p], pc[p])
             tick = max(ready, bus[row_bus], now)
             if ready < f.BIG and tick <= best:
                 best, best_p, best_kind = tick, p, f.REFRESH
@@ -325,7 +323,7 @@ def _next_command(base, now, requests, arrival, n_banks, row_bus, windows, tfaw,
 
 @_compiled
 def run_channel(
-    base, remaining, state, requests, arrival, shape, windows, latency, hold, refresh, sums, finished, trace
+    base, remaining, state, requests, arrival, shape, windows, latency, stales, hold, refresh, sums, finished, trace
 ):
     """Run one channel to its last request.
 
@@ -337,7 +335,9 @@ def run_channel(
     arrival : ticks per request from which it may enter; empty for 0
     shape : n_groups, n_banks, row_bus: 0 if row commands share the bus of column commands, else 1
     windows : read_window, write_window, write_low, max_bypass
-    latency : (3, 5, 5) ticks from a command to another in the same bank, group, pseudo-channel; 0 where none
+    latency : (3, 5, 5) ticks from a command to another in the same bank, group, pseudo-channel; far below 0 where none
+    stales : per command, what it changes for other banks than its own: 1 for their row commands, 2 for their column
+        commands, 3 for both
     hold : per command its bus occupancy, then tFAW, RD to end of data, WR to end of data
     refresh : per_bank, interval in ticks
     sums : (8,) what is added up
@@ -359,8 +359,9 @@ def run_channel(
                 _fall_due(now, n_banks, refresh, bank[q], pc[q], todo[q])
             continue
         now = tick
-        pc[p, f.STALE] = 1
         b, command = _chosen(kind, bank[p], pc[p])
+        pc[p, f.STALE_ROW] |= stales[command] & 1
+        pc[p, f.STALE_COLUMN] |= stales[command] >> 1
         bus[0 if kind == f.COLUMN else row_bus] = now + hold[command]
         if len(trace) > 0:
             if sums[f.N_COMMANDS] == len(trace):

@@ -21,7 +21,8 @@ def new_state(n_pc: int, n_banks: int, read_window: int, write_window: int, inte
     bank[:, field.ACT_MAKES] = field.MISS
     bank[:, field.HEAD : field.HEAD + 2] = -1
     pc = np.zeros((n_pc, field.N_PC_FIELDS), dtype=np.int64)
-    pc[:, field.STALE] = 1
+    pc[:, field.STALE_ROW] = 1
+    pc[:, field.STALE_COLUMN] = 1
     pc[:, field.ENTER] = 1
     pc[:, field.REFRESHING] = field.NONE
     pc[:, field.FAW : field.FAW + 4] = -field.BIG

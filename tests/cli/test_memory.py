@@ -65,7 +65,10 @@ def test_mappings_and_refreshes_can_be_chosen(capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--preset", "none"], "memory preset must be one of a100_80gb, h200, orin, rtx3090, not 'none'"),
+        (
+            ["--preset", "none"],
+            "memory preset must be one of a100_80gb, h200, orin, rtx3090, gddr6x, hbm2e, hbm3e, lpddr5, not 'none'",
+        ),
         (["--pattern", "zigzag"], "pattern must be one of stream, random, strided, copy, not 'zigzag'"),
         (["--requests", "0"], "requests must be an integer from 1 to 67108864, not 0"),
         (["--mapping", "x"], "mapping preset must be one of line, row, group_high, channel_high, not 'x'"),
@@ -80,3 +83,14 @@ def test_bad_input_is_one_sentence_on_stderr_and_exit_code_2(arguments, sentence
     assert run(*arguments) == 2
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", f"ngpc: {sentence}\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "gpu", "peak"),
+    [("GDDR6X", "rtx3090", 936), ("HBM2e", "a100_80gb", 2039), ("HBM3e", "h200", 4800), ("lpddr5", "orin", 204.8)],
+)
+def test_a_kind_of_memory_is_that_of_its_gpu(kind, gpu, peak, capsys):
+    assert run("--preset", kind, "--requests", "5000", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["preset"], result["gpu"]) == (kind, gpu)
+    assert result["peak_gbytes_per_s"] == pytest.approx(peak)
