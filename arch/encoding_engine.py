@@ -14,7 +14,15 @@ from arch.bank_layout import bank_of, choose_bank_bits, squeeze
 from arch.errors import InputError, check_integer, check_one_of
 from arch.grid import GridConfig, GridLevel
 from arch.load import DATA_BITS
-from arch.number_format import COORDINATE, LEVEL_SCALE, WEIGHT_FRACTION_BITS, IntegerProfile, integer_profile
+from arch.number_format import (
+    COORDINATE,
+    FP32,
+    LEVEL_SCALE,
+    WEIGHT_FRACTION_BITS,
+    FloatProfile,
+    IntegerProfile,
+    hardware_profile,
+)
 
 __all__ = [
     "COUNTER_BITS",
@@ -60,7 +68,8 @@ class EncodingEngineConfig:
 
     Parameters
     ----------
-    n_pos_dims : most input dimensions, 2 or 3; a 3-dimensional build also runs 2-dimensional grids
+    n_pos_dims : most input dimensions, 2 or 3; a 3-dimensional build also runs 2-dimensional grids. In ``fp16`` also 4,
+        for grids of 4 dimensions alone
     n_features_per_level : values per table row: 1, 2, 4 or 8
     n_levels : most levels of a grid, 1 to 16
     level_parallel : physical level engines: 1, 2, 4, 8 or 16, at most ``n_levels``;
@@ -68,8 +77,9 @@ class EncodingEngineConfig:
     table_rows : rows of one physical engine's feature table, over all banks; a multiple of their number
     bank_ports : ports of a bank that read: 2 for eight dual-port banks, which serve one lookup after the other; 1 for
         16 single-port banks with queues, which serve up to ``lookup_window`` lookups at once
-    arithmetic : ``int8`` or ``int16``
-    tile_remainder : levels may be tiles whose rows are no power of two, at the price of ``tile_remainder_latency``
+    arithmetic : ``int8``, ``int16`` or ``fp16``, which gives a GPU's bits
+    tile_remainder : levels may be tiles whose rows are no power of two, at the price of ``tile_remainder_latency``;
+        not with ``fp16``, which takes a true remainder of every dense index
     reuse_cells : consecutive points in one cell of a level read its rows once, at the price of one clock of latency
     counters : physical engines count their clocks by :class:`EngineCounter`, readable through two more streams
     """
@@ -86,7 +96,8 @@ class EncodingEngineConfig:
     counters: bool = False
 
     def __post_init__(self) -> None:
-        check_one_of("n_pos_dims of the encoding engine", self.n_pos_dims, (2, 3))
+        hardware_profile(self.arithmetic)
+        check_one_of("n_pos_dims of the encoding engine", self.n_pos_dims, (2, 3, 4) if self.floating else (2, 3))
         check_one_of("n_features_per_level", self.n_features_per_level, (1, 2, 4, 8))
         check_integer("n_levels of the encoding engine", self.n_levels, 1, 16)
         check_one_of("level_parallel", self.level_parallel, (1, 2, 4, 8, 16))
@@ -96,15 +107,24 @@ class EncodingEngineConfig:
         check_integer("table_rows", self.table_rows, self.n_banks, _MAX_TABLE_ROWS)
         if self.table_rows % self.n_banks:
             raise InputError(f"table_rows must be a multiple of {self.n_banks}, not {self.table_rows}")
-        integer_profile(self.arithmetic)
-        check_one_of("tile_remainder", self.tile_remainder, (True, False))
+        check_one_of("tile_remainder", self.tile_remainder, (False,) if self.floating else (True, False))
         check_one_of("reuse_cells", self.reuse_cells, (True, False))
         check_one_of("counters", self.counters, (True, False))
 
     @property
-    def profile(self) -> IntegerProfile:
+    def profile(self) -> IntegerProfile | FloatProfile:
         """The arithmetic profile."""
-        return integer_profile(self.arithmetic)
+        return hardware_profile(self.arithmetic)
+
+    @property
+    def floating(self) -> bool:
+        """Whether it is the GPU's arithmetic."""
+        return isinstance(self.profile, FloatProfile)
+
+    @property
+    def coordinate_bits(self) -> int:
+        """Bits of a raw coordinate: ``COORDINATE``, or an fp32 number's."""
+        return FP32.width if self.floating else COORDINATE.width
 
     @property
     def levels_per_engine(self) -> int:
@@ -172,12 +192,15 @@ class EncodingEngineConfig:
 
         More than ``latency``, so that a grid of one level per engine still takes a point a clock.
         """
+        if self.floating:
+            return 128 if self.n_pos_dims < 4 else 192
         return 48 if self.tile_remainder else 32
 
     @property
     def pos_fract_latency(self) -> int:
-        """Clocks from coordinate and scale to cell and fraction: partial products, product, half cell."""
-        return 3
+        """Clocks from coordinate and scale to cell and fraction: partial products, product, half cell; in ``fp16`` a
+        fused multiply-add (6), fixed point, floor, and the fraction as a number (2)."""
+        return 10 if self.floating else 3
 
     @property
     def tile_remainder_latency(self) -> int:
@@ -187,13 +210,21 @@ class EncodingEngineConfig:
 
     @property
     def corner_index_latency(self) -> int:
-        """Clocks from cell to corner indices: products, two sums, wrap."""
-        return 4
+        """Clocks from cell to corner indices: products, two sums, wrap; in ``fp16`` ten to the remainder of the first
+        corner's index, one a dimension, and one for sums past 2^32."""
+        return 11 + self.n_pos_dims if self.floating else 4
 
     @property
     def fraction_weight_latency(self) -> int:
-        """Clocks from fraction to interpolation weight, beside the corner indices."""
-        return 1
+        """Clocks from fraction to interpolation weight, beside the corner indices; in ``fp16`` to the corners' weights:
+        Smoothstep (11), 1 - t (4), a product for every dimension but the first (5 each), rounding (2)."""
+        return 12 + 5 * self.n_pos_dims if self.floating else 1
+
+    @property
+    def cell_wait(self) -> int:
+        """Clocks that a cell waits before its corner indices, so that they come beside the weights of ``fp16``."""
+        rest = self.fraction_weight_latency - self.corner_index_latency - self.bank_select_latency
+        return rest if self.floating else 0
 
     @property
     def bank_select_latency(self) -> int:
@@ -223,8 +254,9 @@ class EncodingEngineConfig:
 
     @property
     def interpolate_latency(self) -> int:
-        """Clocks from corners to features: difference and product per dimension, last sum, round."""
-        return 2 * self.n_pos_dims + 2
+        """Clocks from corners to features: difference and product per dimension, last sum, round; in ``fp16`` a fused
+        multiply-add (6) a corner."""
+        return 6 * self.n_corners if self.floating else 2 * self.n_pos_dims + 2
 
     @property
     def front_latency(self) -> int:
@@ -232,7 +264,8 @@ class EncodingEngineConfig:
 
         One for the issue register, one for the arbiter's ranks.
         """
-        to_index = self.pos_fract_latency + self.tile_remainder_latency + self.corner_index_latency
+        to_cell = self.pos_fract_latency + self.cell_wait
+        to_index = to_cell + self.tile_remainder_latency + self.corner_index_latency
         return 1 + to_index + self.bank_select_latency + 1
 
     @property
@@ -305,6 +338,8 @@ def level_layouts(
         raise InputError(
             f"n_pos_dims of the grid must be at most the engine's {engine.n_pos_dims}, not {grid.n_pos_dims}"
         )
+    if engine.n_pos_dims == 4 and grid.n_pos_dims != 4:
+        raise InputError(f"n_pos_dims of the grid must be the engine's 4, not {grid.n_pos_dims}")
     if grid.n_features_per_level != engine.n_features_per_level:
         raise InputError(
             f"n_features_per_level of the grid must be the engine's {engine.n_features_per_level}, "
@@ -348,5 +383,5 @@ def fitting_engine(grid: GridConfig, *, level_parallel: int = 1, arithmetic: str
     )
     layouts = level_layouts(grid, engine)
     rows = max(layout.first_row + layout.rows for layout in layouts)
-    remainder = any(layout.needs_remainder for layout in layouts)
+    remainder = not engine.floating and any(layout.needs_remainder for layout in layouts)
     return replace(engine, table_rows=rows * engine.n_banks, tile_remainder=remainder)

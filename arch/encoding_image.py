@@ -8,7 +8,8 @@ target             address                                       data
 ENCODING_CONTROL   ``ControlRegister``                           the number; one the build cannot run is ignored
 LEVEL_REGISTER     level << 3 | ``LevelRegister``                see ``LevelRegister``
 TABLE              word << 28 | engine << 24 | row << B | bank   64 bits of a table row, word 0 the lowest:
-                                                                 features, first one lowest, two's complement
+                                                                 features, first one lowest, two's complement or
+                                                                 bits of fp16
 =================  ============================================  ================================================
 
 B is ``EncodingEngineConfig.bank_bits``: 3 for eight banks, 4 for 16.
@@ -28,6 +29,7 @@ from arch.number_format import LEVEL_SCALE
 
 __all__ = [
     "BANK_BIT_FIELD",
+    "CARRY_SHIFT",
     "ENGINE_ADDRESS_SHIFT",
     "FIRST_ROW_SHIFT",
     "HASHED_SHIFT",
@@ -36,12 +38,14 @@ __all__ = [
     "LEVEL_ADDRESS_SHIFT",
     "MASKED_SHIFT",
     "RECIPROCAL_BITS",
+    "REDUCED_SHIFT",
     "TILE_STRIDE_BITS",
     "WORD_ADDRESS_SHIFT",
     "ControlRegister",
     "LevelRegister",
     "check_runnable",
     "encoding_image",
+    "level_scale_bits",
     "level_scale_raw",
 ]
 
@@ -57,6 +61,10 @@ MASKED_SHIFT = 33
 """WRAP register: bit of the flag for dense sums that wrap by mask."""
 RECIPROCAL_BITS = 32
 """RECIPROCAL register: bits of the reciprocal; its shift stands above."""
+CARRY_SHIFT = 40
+"""RECIPROCAL register of ``fp16`` builds: bit where the carry starts."""
+REDUCED_SHIFT = 32
+"""STRIDE registers of ``fp16`` builds: bit where the reduced stride starts."""
 TILE_STRIDE_BITS = (17, 23)
 """TILE register: bits of the strides of dimensions 1 and 2; ``STEP_BOTH`` stands above."""
 INTERPOLATION_SHIFT = 8
@@ -93,6 +101,12 @@ class LevelRegister(IntEnum):
     2^(b-1) < n < 2^b, under a level of strides s: WRAP holds n, STRIDE_1 and STRIDE_2 hold s_1 mod n and s_2 mod n,
     TILE holds s_1 in bits 16:0, s_2 in bits 39:17 and (s_1 + s_2) mod n from bit 40. RECIPROCAL holds
     floor(2^(31+b) / n), 32 bits, and b from bit 32.
+
+    Builds of ``fp16`` take true remainders modulo 2^32 and n of every dense index. SCALE holds an fp32 number, SHIFT
+    the interpolation alone. STRIDE_1, STRIDE_2 and STRIDE_3 hold the whole factor, 32 bits, and from bit 32 its
+    remainder by n. WRAP holds n, or n - 1 with bit 33 set where n is a power of two (with bit 32 set, too, for hashes).
+    RECIPROCAL holds the reciprocal and b as above, and from bit 40 what a sum past 2^32 adds: -2^32 mod n; it is 0
+    where n is a power of two.
     """
 
     SCALE = 0
@@ -102,12 +116,18 @@ class LevelRegister(IntEnum):
     PLACE = 4
     SHIFT = 5
     TILE = 6
+    STRIDE_3 = 6
     RECIPROCAL = 7
 
 
 def level_scale_raw(scale: np.float32) -> int:
     """A level's scale as its register holds it."""
     return int(LEVEL_SCALE.quantize(scale))
+
+
+def level_scale_bits(scale: np.float32) -> int:
+    """A level's scale as its register holds it in ``fp16`` builds: the bits of an fp32 number."""
+    return int(np.float32(scale).view(np.uint32))
 
 
 def check_runnable(
@@ -119,9 +139,12 @@ def check_runnable(
     ------
     InputError
         If the grid does not fit, or needs what the engine does not compute: without ``tile_remainder`` a tile
-        smaller than its level and not of a power of two of rows, a scale past its register.
+        smaller than its level and not of a power of two of rows, a scale past its register. Engines of ``fp16``
+        compute every grid that fits.
     """
     layouts = level_layouts(grid, engine, only=only)
+    if engine.floating:
+        return layouts
     levels = [layout.level for layout in layouts]
     for layout in layouts:
         level = layout.level
@@ -147,6 +170,7 @@ def encoding_image(
     level_shifts: Sequence[int],
     *,
     only: int | None = None,
+    scales: Sequence[float] | None = None,
 ) -> LoadImage:
     """Load words that put ``grid`` into the encoding engine.
 
@@ -154,9 +178,11 @@ def encoding_image(
     ----------
     grid : the grid
     engine_config : the engine that will run it
-    tables_raw : (n_entries, n_features_per_level) raw features of all levels, one after the other
-    level_shifts : output shift of each level, 0 .. 7
+    tables_raw : (n_entries, n_features_per_level) raw features of all levels, one after the other; for ``fp16`` the
+        numbers' bits as int16
+    level_shifts : output shift of each level, 0 .. 7; 0 for ``fp16``
     only : load this level of the grid alone, as the engine's level 0; all levels if left out
+    scales : for ``fp16``, the fp32 scale of each level where it is not the host's: a GPU's own, which is up to 2 ulp off
 
     Raises
     ------
@@ -177,7 +203,13 @@ def encoding_image(
     if len(level_shifts) != grid.n_levels:
         raise InputError(f"number of level_shifts must be {grid.n_levels}, not {len(level_shifts)}")
     for level, shift in enumerate(level_shifts):
-        check_integer(f"level_shift of level {level}", int(shift), 0, MAX_LEVEL_SHIFT)
+        check_integer(f"level_shift of level {level}", int(shift), 0, 0 if engine_config.floating else MAX_LEVEL_SHIFT)
+    if scales is None:
+        scales = [level.scale for level in grid.levels]
+    elif not engine_config.floating:
+        raise InputError(f"scales of levels must be the host's in {engine_config.arithmetic}, not others; take fp16")
+    if len(scales) != grid.n_levels:
+        raise InputError(f"number of scales must be {grid.n_levels}, not {len(scales)}")
 
     image = LoadImage.of(
         LoadTarget.ENCODING_CONTROL,
@@ -188,33 +220,57 @@ def encoding_image(
         image += LoadImage.of(LoadTarget.ENCODING_CONTROL, np.array([ControlRegister.CLEAR_COUNTERS]), np.array([0]))
     for number, layout in enumerate(layouts):
         last = INTERPOLATION_CODES[grid.interpolation] << INTERPOLATION_SHIFT | int(level_shifts[layout.level.index])
-        image += _level_registers(number, layout, engine_config, last)
+        if engine_config.floating:
+            registers = _float_registers(layout, engine_config, np.float32(scales[layout.level.index]))
+        else:
+            registers = _integer_registers(layout, engine_config)
+        registers |= {LevelRegister.PLACE: _place(layout), LevelRegister.SHIFT: last}
+        address = np.array(list(registers)) | number << LEVEL_ADDRESS_SHIFT
+        image += LoadImage.of(LoadTarget.LEVEL_REGISTER, address, np.array(list(registers.values()), dtype=np.uint64))
     for layout in layouts:
         image += _table(layout, engine_config, tables_raw)
     return image
 
 
-def _level_registers(number: int, layout: LevelLayout, engine: EncodingEngineConfig, shift: int) -> LoadImage:
+def _place(layout: LevelLayout) -> int:
+    place = layout.first_row << FIRST_ROW_SHIFT
+    for selector, bit in enumerate(layout.bank_bits):
+        place |= bit << selector * BANK_BIT_FIELD
+    return place
+
+
+def _integer_registers(layout: LevelLayout, engine: EncodingEngineConfig) -> dict[LevelRegister, int]:
     level = layout.level
     index_mask = (1 << engine.index_bits) - 1
     strides = (*level.strides, 0)[:3]
     if layout.needs_remainder:
         strides = tuple(stride % level.entries for stride in strides)
-    place = layout.first_row << FIRST_ROW_SHIFT
-    for selector, bit in enumerate(layout.bank_bits):
-        place |= bit << selector * BANK_BIT_FIELD
     registers = {
         LevelRegister.SCALE: level_scale_raw(level.scale),
         LevelRegister.STRIDE_1: strides[1] & index_mask,
         LevelRegister.STRIDE_2: strides[2] & index_mask,
         LevelRegister.WRAP: _wrap(layout),
-        LevelRegister.PLACE: place,
-        LevelRegister.SHIFT: shift,
     }
     if engine.tile_remainder:
         registers |= _remainder_registers(layout)
-    address = np.array(list(registers)) | number << LEVEL_ADDRESS_SHIFT
-    return LoadImage.of(LoadTarget.LEVEL_REGISTER, address, np.array(list(registers.values()), dtype=np.int64))
+    return registers
+
+
+def _float_registers(layout: LevelLayout, engine: EncodingEngineConfig, scale: np.float32) -> dict[LevelRegister, int]:
+    level = layout.level
+    # a level too fine for an index wraps to its one row like a table of one
+    entries = 1 if layout.flat else level.entries
+    registers = {LevelRegister.SCALE: level_scale_bits(scale), LevelRegister.WRAP: entries, LevelRegister.RECIPROCAL: 0}
+    for dim, stride in enumerate((*level.strides, 0, 0)[1 : engine.n_pos_dims], start=1):
+        register = LevelRegister(LevelRegister.STRIDE_3 if dim == 3 else LevelRegister.STRIDE_1 + dim - 1)
+        registers[register] = stride | stride % entries << REDUCED_SHIFT
+    if entries & entries - 1:
+        bits = entries.bit_length()
+        reciprocal = (1 << 31 + bits) // entries | bits << RECIPROCAL_BITS
+        registers[LevelRegister.RECIPROCAL] = reciprocal | -(1 << 32) % entries << CARRY_SHIFT
+    else:
+        registers[LevelRegister.WRAP] = 1 << MASKED_SHIFT | level.hashed << HASHED_SHIFT | entries - 1
+    return registers
 
 
 def _remainder_registers(layout: LevelLayout) -> dict[LevelRegister, int]:

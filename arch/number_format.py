@@ -16,11 +16,14 @@ __all__ = [
     "COORDINATE",
     "FP16",
     "FP32",
+    "HARDWARE_ARITHMETICS",
     "LEVEL_SCALE",
     "WEIGHT_FRACTION_BITS",
     "FixedPoint",
     "FloatFormat",
+    "FloatProfile",
     "IntegerProfile",
+    "hardware_profile",
     "integer_profile",
     "round_shift",
 ]
@@ -171,6 +174,46 @@ _PROFILES = {
     "int8": IntegerProfile(name="int8", value_bits=8),
     "int16": IntegerProfile(name="int16", value_bits=16),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloatProfile:
+    """The arithmetic profile of the hardware that gives a GPU's bits.
+
+    Parameters
+    ----------
+    name : ``fp16``
+    value_bits : bits of table features, encoded features and activations
+    weight_bits : bits of MLP weights
+    accumulator_bits : bits of MLP accumulators
+    """
+
+    name: str
+    value_bits: int = FP16.width
+    weight_bits: int = FP16.width
+    accumulator_bits: int = FP16.width
+
+    @property
+    def value(self) -> FixedPoint:
+        """Format of a raw value: the bits of an fp16 number, read as a signed integer."""
+        return FixedPoint(signed=True, integer_bits=self.value_bits, fraction_bits=0)
+
+    @property
+    def weight(self) -> FixedPoint:
+        """Format of a raw weight, the same."""
+        return FixedPoint(signed=True, integer_bits=self.weight_bits, fraction_bits=0)
+
+
+_FLOAT_PROFILE = FloatProfile(name="fp16")
+
+HARDWARE_ARITHMETICS = (*_PROFILES, _FLOAT_PROFILE.name)
+"""What the engines compute in."""
+
+
+def hardware_profile(name: str) -> IntegerProfile | FloatProfile:
+    """The profile called ``name``; raises InputError for what is none of ``HARDWARE_ARITHMETICS``."""
+    check_one_of("arithmetic", name, HARDWARE_ARITHMETICS)
+    return _PROFILES.get(name, _FLOAT_PROFILE)
 
 
 def integer_profile(name: str) -> IntegerProfile:

@@ -14,17 +14,20 @@ __all__ = ["LoadLayout", "PointLayout", "VectorLayout", "connect_stream"]
 
 
 class PointLayout(data.StructLayout):
-    """A point: ``position``, one unsigned 1.23 coordinate a dimension, and ``last`` on the last point of a run.
+    """A point: ``position``, one raw coordinate a dimension, and ``last`` on the last point of a run.
 
     Parameters
     ----------
     n_pos_dims : coordinates; a grid of fewer dimensions ignores those past its own
     side_inputs : raw values that come with the point in ``side``, for its second network; 0: no such field
     value_bits : bits of one of them, signed
+    coordinate_bits : bits of a coordinate: unsigned 1.23, or an fp32 number
     """
 
-    def __init__(self, n_pos_dims: int, side_inputs: int = 0, value_bits: int = 8) -> None:
-        position = data.ArrayLayout(unsigned(COORDINATE.width), n_pos_dims)
+    def __init__(
+        self, n_pos_dims: int, side_inputs: int = 0, value_bits: int = 8, coordinate_bits: int = COORDINATE.width
+    ) -> None:
+        position = data.ArrayLayout(unsigned(coordinate_bits), n_pos_dims)
         side = {"side": data.ArrayLayout(signed(value_bits), side_inputs)} if side_inputs else {}
         super().__init__({"position": position, **side, "last": 1})
 

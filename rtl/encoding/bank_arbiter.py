@@ -46,7 +46,7 @@ class BankArbiter(wiring.Component):
     lookup comes between.
 
     Timing: latency ``config.bank_arbiter_latency`` = 2 clocks to a lookup's first addresses; initiation interval
-    1 to 4 clocks. ``advance`` depends on registers alone.
+    1 to 4 clocks (8 in 4 dimensions). ``advance`` depends on registers alone.
 
     Parameters
     ----------
@@ -143,4 +143,5 @@ class BankArbiter(wiring.Component):
                 carries.append(carry)
             count += bits
             bits = carries
-        return Cat(*count, Const(0, 3))[:3]
+        rank_bits = (self.config.n_corners - 1).bit_length()
+        return Cat(*count, Const(0, rank_bits))[:rank_bits]

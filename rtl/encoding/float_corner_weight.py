@@ -12,7 +12,10 @@ from rtl.floating.fraction import OneMinus
 from rtl.floating.fused_multiply_add import FusedMultiplyAdd
 from rtl.floating.multiply import Multiply
 
-__all__ = ["FloatCornerWeight"]
+__all__ = ["NOTHING", "FloatCornerWeight"]
+
+NOTHING = 1 << FP16.width - 1
+"""Weight of a corner that does not count, -0: times +0 and added it changes no sum. No corner that counts has it."""
 
 _MINUS_TWO, _THREE = 0xC0000000, 0x40400000  # in fp32
 
@@ -57,15 +60,17 @@ class FloatCornerWeight(wiring.Component):
 
     Numerics: ``reference.grid_lookup.corner_weights`` and ``smoothstep``: fp32, rounded after each operation, the
     product over the dimensions in their order; then rounded to fp16. Bit d of a corner's number says far in dimension
-    d. Nearest gives corner 0 the weight 1 and the others 0.
+    d. Nearest gives corner 0 the weight 1 and the others ``NOTHING``, and so do 2-dimensional grids corners 4 to 7.
 
     Parameters
     ----------
-    n_pos_dims : dimensions, 2 or 3
+    n_pos_dims : dimensions, 2, 3 or 4
 
     Members
     -------
     en : In(1), the pipeline moves; left unconnected it always does
+    three_dims : In(1), low while 3 dimensions serve 2-dimensional grids: the fraction of dimension 2 does not count;
+        left unconnected it is high
     interpolation : In(2), ``arch.encoding_image.INTERPOLATION_CODES``; others are Linear
     fraction : In(n_pos_dims x 32 bits), fp32
     weight : Out(2**n_pos_dims x 16 bits), fp16
@@ -76,13 +81,14 @@ class FloatCornerWeight(wiring.Component):
     """
 
     def __init__(self, n_pos_dims: int) -> None:
-        if n_pos_dims not in (2, 3):
-            raise ValueError(f"Dimensions must be 2 or 3, not {n_pos_dims!r}")
+        if n_pos_dims not in {2, 3, 4}:
+            raise ValueError(f"Dimensions must be 2, 3 or 4, not {n_pos_dims!r}")
         self.n_pos_dims = n_pos_dims
         self.LATENCY = _Smoothstep.LATENCY + OneMinus.LATENCY + (n_pos_dims - 1) * Multiply.LATENCY + Narrow.LATENCY
         super().__init__(
             {
                 "en": In(1, init=1),
+                "three_dims": In(1, init=1),
                 "interpolation": In(2),
                 "fraction": In(data.ArrayLayout(FP32.width, n_pos_dims)),
                 "weight": Out(data.ArrayLayout(FP16.width, 1 << n_pos_dims)),
@@ -103,20 +109,27 @@ class FloatCornerWeight(wiring.Component):
                 m.d.comb += [product.en.eq(self.en), product.a.eq(weight), product.b.eq(factor)]
                 products.append(product.o)
             weights = products
+        nearest = self._late(m, mode.o == INTERPOLATION_CODES["Nearest"], self.LATENCY - _Smoothstep.LATENCY)
         for corner, weight in enumerate(weights):
             m.submodules[f"narrow_{corner}"] = narrow = Narrow(FP32, FP16)
-            m.d.comb += [narrow.en.eq(self.en), narrow.i.eq(weight), self.weight[corner].eq(narrow.o)]
+            counts = (~nearest if corner else 1) & (self.three_dims if corner >> 2 else 1)
+            m.d.comb += [
+                narrow.en.eq(self.en),
+                narrow.i.eq(weight),
+                self.weight[corner].eq(Mux(counts, narrow.o, NOTHING)),
+            ]
         return m
 
     def _factors(self, m: Module, dim: int, mode: Value) -> tuple[Value, Value]:
         """Factors of the near and the far corners in a dimension."""
         m.submodules[f"smoothstep_{dim}"] = smoothstep = _Smoothstep()
         m.submodules[f"one_minus_{dim}"] = one_minus = OneMinus(FP32)
-        linear = self._late(m, self.fraction[dim], _Smoothstep.LATENCY)
+        fraction = Mux(self.three_dims, self.fraction[dim], 0) if dim == 2 else self.fraction[dim]
+        linear = self._late(m, fraction, _Smoothstep.LATENCY)
         far = Signal(FP32.width, name=f"far_{dim}")
         m.d.comb += [
             smoothstep.en.eq(self.en),
-            smoothstep.t.eq(self.fraction[dim]),
+            smoothstep.t.eq(fraction),
             far.eq(Mux(mode == INTERPOLATION_CODES["Smoothstep"], smoothstep.o, linear)),
             one_minus.en.eq(self.en),
             one_minus.i.eq(far),

@@ -1,11 +1,12 @@
 """Interpolation of a cell's corners in the floating-point arithmetic of tiny-cuda-nn."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.number_format import FP16
 from rtl.delay_line import DelayLine
+from rtl.encoding.float_corner_weight import NOTHING
 from rtl.floating.fused_multiply_add import FusedMultiplyAdd
 
 __all__ = ["FloatInterpolate"]
@@ -17,8 +18,8 @@ class FloatInterpolate(wiring.Component):
     Timing: latency ``LATENCY`` = 6 * ``2**n_pos_dims`` enabled clocks, initiation interval 1: a chain of fused
     multiply-adds, where each corner waits for those before it.
 
-    Numerics: ``result = fma(weight, value, result)`` in fp16 from a result of +0, corner 0 first. A corner that does
-    not count must come with weight and value +0: infinite values times 0 would be NaN.
+    Numerics: ``result = fma(weight, value, result)`` in fp16 from a result of +0, corner 0 first. The value of a corner
+    of weight ``NOTHING`` is taken as +0, so that neither an infinite one nor the sign of a result of zero changes.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ class FloatInterpolate(wiring.Component):
             m.submodules[f"weight_{corner}"] = weight = DelayLine(FP16.width, clocks=clocks)
             m.submodules[f"values_{corner}"] = values = DelayLine(FP16.width * self.n_features, clocks=clocks)
             m.d.comb += [line.en.eq(self.en) for line in (weight, values)]
-            m.d.comb += [weight.i.eq(self.weight[corner]), values.i.eq(self.corner[corner])]
+            counts = self.weight[corner] != NOTHING
+            m.d.comb += [weight.i.eq(self.weight[corner]), values.i.eq(Mux(counts, self.corner[corner].as_value(), 0))]
             for feature in range(self.n_features):
                 m.submodules[f"add_{corner}_{feature}"] = add = FusedMultiplyAdd(FP16)
                 m.d.comb += [

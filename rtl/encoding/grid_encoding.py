@@ -42,7 +42,7 @@ class GridEncoding(wiring.Component):
     inside. ``features.valid`` and its payload depend on registers alone, ``points.ready`` on registers and
     ``load.valid``. Loading takes one word a clock.
 
-    Numerics: docs/numerics.md, "Grid encoding".
+    Numerics: docs/numerics.md, "Grid encoding"; with ``fp16``, "Grid encoding in fp16".
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class GridEncoding(wiring.Component):
         super().__init__(
             {
                 "load": In(stream.Signature(LoadLayout())),
-                "points": In(stream.Signature(PointLayout(config.n_pos_dims))),
+                "points": In(stream.Signature(PointLayout(config.n_pos_dims, coordinate_bits=config.coordinate_bits))),
                 "features": Out(stream.Signature(VectorLayout(width, config.profile.value_bits))),
                 **(counter_members if config.counters else {}),
             }
@@ -95,7 +95,8 @@ class GridEncoding(wiring.Component):
         config = self.config
         parallel_bits = (config.level_parallel - 1).bit_length()
         n_levels = Signal(range(config.n_levels + 1), init=config.n_levels)
-        three_dims = Signal(init=config.n_pos_dims == 3)
+        three_dims = Signal(init=config.n_pos_dims > 2)
+        fewest_dims = 4 if config.n_pos_dims == 4 else 2
         word = Signal(LoadLayout())
         pending = Signal()
         offered = self.load.payload
@@ -106,11 +107,11 @@ class GridEncoding(wiring.Component):
             m.d.sync += word.eq(offered)
             control = offered.target == LoadTarget.ENCODING_CONTROL
             levels_fit = (offered.data >= 1) & (offered.data <= config.n_levels)
-            dims_fit = (offered.data >= 2) & (offered.data <= config.n_pos_dims)
+            dims_fit = (offered.data >= fewest_dims) & (offered.data <= config.n_pos_dims)
             with m.If(control & (offered.address == ControlRegister.N_LEVELS) & levels_fit):
                 m.d.sync += n_levels.eq(offered.data)
             with m.If(control & (offered.address == ControlRegister.N_POS_DIMS) & dims_fit):
-                m.d.sync += three_dims.eq(offered.data == 3)
+                m.d.sync += three_dims.eq(offered.data > 2)
 
         level = word.address[LEVEL_ADDRESS_SHIFT:]
         row = word.address[config.bank_bits : ENGINE_ADDRESS_SHIFT]

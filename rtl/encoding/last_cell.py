@@ -5,7 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.encoding_engine import EncodingEngineConfig
-from rtl.encoding.pos_fract import CELL_BITS
+from rtl.encoding import float_pos_fract, pos_fract
 
 __all__ = ["LastCell"]
 
@@ -25,19 +25,20 @@ class LastCell(wiring.Component):
     clear : In(1), forget all cells: rows or registers change; not while there are lookups
     valid : In(1), there is a lookup
     slot : In(levels_per_engine), its level in this engine
-    cell : In(n_pos_dims x 15 bits)
+    cell : In(n_pos_dims x 15 bits; 32 with ``fp16``)
     same : Out(1), the lookup's cell is the one before it at its level
     """
 
     def __init__(self, config: EncodingEngineConfig) -> None:
         self.config = config
+        cell_bits = (float_pos_fract if config.floating else pos_fract).CELL_BITS
         super().__init__(
             {
                 "en": In(1),
                 "clear": In(1),
                 "valid": In(1),
                 "slot": In(range(config.levels_per_engine)),
-                "cell": In(data.ArrayLayout(unsigned(CELL_BITS), config.n_pos_dims)),
+                "cell": In(data.ArrayLayout(unsigned(cell_bits), config.n_pos_dims)),
                 "same": Out(1),
             }
         )

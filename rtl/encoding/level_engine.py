@@ -7,21 +7,19 @@ from amaranth.lib.wiring import In, Out
 from arch.encoding_engine import COUNTER_BITS, EncodingEngineConfig, EngineCounter
 from arch.encoding_image import LEVEL_ADDRESS_SHIFT
 from arch.load import DATA_BITS
-from arch.number_format import WEIGHT_FRACTION_BITS
 from rtl.delay_line import DelayLine
-from rtl.encoding.bank_select import BankSelect, BankSelectorLayout, bank_row_bits
+from rtl.encoding.bank_select import bank_row_bits
 from rtl.encoding.corner_fetch import CornerFetch
-from rtl.encoding.corner_index import CornerIndex
 from rtl.encoding.engine_counters import EngineCounters, counter_id_bits
 from rtl.encoding.feature_table import load_part_bits
-from rtl.encoding.fraction_weight import FractionWeight
-from rtl.encoding.interpolate import Interpolate, output_shift_bits
+from rtl.encoding.float_interpolate import FloatInterpolate
+from rtl.encoding.float_lookup_front import FloatLookupFront
+from rtl.encoding.interpolate import Interpolate
 from rtl.encoding.last_cell import LastCell
 from rtl.encoding.last_corners import LastCorners
 from rtl.encoding.level_registers import LevelRegisters
-from rtl.encoding.pos_fract import PosFract
+from rtl.encoding.lookup_front import LookupFront
 from rtl.encoding.queued_fetch import QueuedFetch
-from rtl.encoding.tile_remainder import TileLayout, TileRemainder
 from rtl.streams import PointLayout, VectorLayout
 
 __all__ = ["LevelEngine"]
@@ -75,7 +73,7 @@ class LevelEngine(wiring.Component):
             {
                 "n_slots": In(range(config.levels_per_engine + 1)),
                 "three_dims": In(1),
-                "points": In(stream.Signature(PointLayout(config.n_pos_dims))),
+                "points": In(stream.Signature(PointLayout(config.n_pos_dims, coordinate_bits=config.coordinate_bits))),
                 "features": Out(stream.Signature(VectorLayout(width, config.profile.value_bits))),
                 "held": Out(1),
                 "register_en": In(1),
@@ -96,8 +94,7 @@ class LevelEngine(wiring.Component):
         m = Module()
         advance = Signal()
         issued = self._issue(m, advance)
-        index_stages = self._index(m, advance, issued)
-        result = self._look_up(m, advance, issued, index_stages)
+        result = self._look_up(m, advance, issued)
         self._collect(m, *result)
         m.d.comb += self.held.eq(~advance)
         if self.config.counters:
@@ -107,7 +104,7 @@ class LevelEngine(wiring.Component):
     def _issue(self, m: Module, advance: Signal) -> dict[str, Value]:
         """Point FIFO and the issue register: one lookup a clock."""
         config = self.config
-        layout = PointLayout(config.n_pos_dims)
+        layout = PointLayout(config.n_pos_dims, coordinate_bits=config.coordinate_bits)
         m.submodules.point_fifo = points = fifo.SyncFIFO(width=layout.size, depth=config.point_fifo_depth)
         m.submodules.registers = registers = LevelRegisters(config)
         head = data.View(layout, points.r_data)
@@ -164,124 +161,41 @@ class LevelEngine(wiring.Component):
             self.counter_value.eq(counters.value),
         ]
 
-    def _index(self, m: Module, advance: Signal, issued: dict[str, Value]) -> tuple[PosFract, BankSelect]:
-        """From position to bank and row of each corner."""
+    def _look_up(self, m: Module, advance: Signal, issued: dict[str, Value]) -> tuple[Value, Value, Value]:
+        """From positions to interpolated features; returns them, their place and valid."""
         config = self.config
-        registers = issued["registers"]
-        m.submodules.pos_fract = pos_fract = PosFract(config)
-        m.submodules.corner_index = corner_index = CornerIndex(config)
-        m.submodules.bank_select = bank_select = BankSelect(config)
-        hash_layout = data.StructLayout(
-            {
-                "strides": data.ArrayLayout(unsigned(config.index_bits), config.n_pos_dims - 1),
-                "limit": config.index_bits,
-                "hashed": 1,
-                "masked": 1,
-            }
-        )
-        to_index = config.pos_fract_latency + config.tile_remainder_latency
-        m.submodules.hash_delay = hashing = DelayLine(hash_layout, to_index)
-        to_place = to_index + config.corner_index_latency
-        m.submodules.bank_bits_delay = bank_bits = DelayLine(BankSelectorLayout(config), to_place)
-        for stage in (pos_fract, corner_index, bank_select, hashing, bank_bits):
-            m.d.comb += stage.en.eq(advance)
-        m.d.comb += [
-            pos_fract.three_dims.eq(self.three_dims),
-            pos_fract.position.eq(issued["position"]),
-            pos_fract.scale.eq(registers.scale),
-            hashing.i.strides.eq(registers.strides),
-            hashing.i.limit.eq(registers.limit),
-            hashing.i.hashed.eq(registers.hashed),
-            hashing.i.masked.eq(registers.masked),
-            corner_index.strides.eq(hashing.o.strides),
-            corner_index.limit.eq(hashing.o.limit),
-            corner_index.hashed.eq(hashing.o.hashed),
-            corner_index.masked.eq(hashing.o.masked),
-            bank_bits.i.eq(registers.bank_bits),
-            bank_select.index.eq(corner_index.index),
-            bank_select.bank_bits.eq(bank_bits.o),
-        ]
-        if config.tile_remainder:
-            self._reduce(m, advance, registers, pos_fract, corner_index)
-        else:
-            m.d.comb += corner_index.cell.eq(pos_fract.cell)
-        return pos_fract, bank_select
-
-    def _reduce(
-        self, m: Module, advance: Signal, registers: Value, pos_fract: PosFract, corner_index: CornerIndex
-    ) -> None:
-        """Between cell and corner indices: the remainder of tiles whose rows are no power of two."""
-        config = self.config
-        layout = data.StructLayout({"tile": TileLayout(config), "limit": config.index_bits})
-        step = data.StructLayout({"reduced": 1, "both": config.index_bits - 1})
-        m.submodules.tile_delay = tile = DelayLine(layout, config.pos_fract_latency)
-        m.submodules.tile_remainder = remainder = TileRemainder(config)
-        m.submodules.tile_step_delay = steps = DelayLine(step, config.tile_remainder_latency)
-        for stage in (tile, remainder, steps):
-            m.d.comb += stage.en.eq(advance)
-        m.d.comb += [
-            tile.i.tile.eq(registers.tile),
-            tile.i.limit.eq(registers.limit),
-            remainder.cell.eq(pos_fract.cell),
-            remainder.tile.eq(tile.o.tile),
-            remainder.limit.eq(tile.o.limit),
-            steps.i.reduced.eq(tile.o.tile.reciprocal[-1]),
-            steps.i.both.eq(tile.o.tile.both),
-            corner_index.reduced.eq(steps.o.reduced),
-            corner_index.both.eq(steps.o.both),
-            corner_index.cell[0].eq(remainder.first),
-        ]
-        m.d.comb += [corner_index.cell[dim].eq(remainder.others[dim - 1]) for dim in range(1, config.n_pos_dims)]
-
-    def _look_up(
-        self, m: Module, advance: Signal, issued: dict[str, Value], stages: tuple[PosFract, BankSelect]
-    ) -> tuple[Value, Value, Value]:
-        """From banks and rows to interpolated features; returns them, their place and valid."""
-        config = self.config
-        pos_fract, bank_select = stages
-        weight = data.ArrayLayout(unsigned(WEIGHT_FRACTION_BITS), config.n_pos_dims)
+        m.submodules.front = front = (FloatLookupFront if config.floating else LookupFront)(config)
         tag_layout = data.StructLayout(
             {
-                "weight": weight,
-                "shift": output_shift_bits(),
+                "blend": front.blend.shape(),
                 "where": self._where,
                 **({"reuse": 1} if config.reuse_cells else {}),
             }
         )
         finished = data.StructLayout({"where": self._where, "valid": 1})
         m.submodules.fetch = fetch = (CornerFetch if config.bank_ports == 2 else QueuedFetch)(config, tag_layout)
-        m.submodules.interpolate = interpolate = Interpolate(config)
-        m.submodules.fraction_weight = fraction_weight = FractionWeight(config)
 
         # What goes with a lookup on its way to the table.
         to_fetch = config.front_latency - 2
-        to_weight = config.pos_fract_latency + config.fraction_weight_latency
         m.submodules.valid_delay = valid = DelayLine(unsigned(1), to_fetch)
         m.submodules.where_delay = where = DelayLine(self._where, to_fetch)
-        m.submodules.shift_delay = shift = DelayLine(unsigned(output_shift_bits()), to_fetch)
-        m.submodules.weight_delay = weights = DelayLine(weight, to_fetch - to_weight)
-        m.submodules.interpolation_delay = interpolation = DelayLine(unsigned(2), config.pos_fract_latency)
-        m.submodules.first_row_delay = first_row = DelayLine(unsigned(bank_row_bits(config)), to_fetch)
         m.submodules.finished_delay = done = DelayLine(finished, config.interpolate_latency)
-        for line in (valid, where, shift, weights, interpolation, first_row, fraction_weight):
-            m.d.comb += line.en.eq(advance)
         m.d.comb += [
             advance.eq(fetch.advance),
+            valid.en.eq(advance),
             valid.i.eq(issued["valid"]),
+            where.en.eq(advance),
             where.i.eq(issued["where"]),
-            shift.i.eq(issued["registers"].shift),
-            interpolation.i.eq(issued["registers"].interpolation),
-            first_row.i.eq(issued["registers"].first_row),
-            fraction_weight.fraction.eq(pos_fract.fraction),
-            fraction_weight.interpolation.eq(interpolation.o),
-            weights.i.eq(fraction_weight.weight),
+            front.en.eq(advance),
+            front.three_dims.eq(self.three_dims),
+            front.position.eq(issued["position"]),
+            front.registers.eq(issued["registers"]),
             fetch.valid.eq(valid.o),
             fetch.three_dims.eq(self.three_dims),
-            fetch.bank.eq(bank_select.bank),
-            fetch.row.eq(bank_select.row),
-            fetch.first_row.eq(first_row.o),
-            fetch.tag.weight.eq(weights.o),
-            fetch.tag.shift.eq(shift.o),
+            fetch.bank.eq(front.bank),
+            fetch.row.eq(front.row),
+            fetch.first_row.eq(front.first_row),
+            fetch.tag.blend.eq(front.blend),
             fetch.tag.where.eq(where.o),
             fetch.w_en.eq(self.table_en),
             fetch.w_bank.eq(self.table_bank),
@@ -291,21 +205,30 @@ class LevelEngine(wiring.Component):
         ]
         corner, tag, there = fetch.corner, fetch.done_tag, fetch.done
         if config.reuse_cells:
-            same = self._compare(m, advance, issued, pos_fract)
+            same = self._compare(m, advance, issued, front.cell)
             m.d.comb += [fetch.reuse.eq(same), fetch.tag.reuse.eq(same)]
             corner, tag, there = self._reuse(m, fetch)
             issued["reused"] = valid.o & same & advance
         m.d.comb += [
-            interpolate.corner.eq(corner),
-            interpolate.weight.eq(tag.weight),
-            interpolate.shift.eq(tag.shift),
             done.en.eq(1),
             done.i.where.eq(tag.where),
             done.i.valid.eq(there),
         ]
-        return interpolate.features, done.o.where, done.o.valid
+        return self._interpolate(m, corner, tag.blend), done.o.where, done.o.valid
 
-    def _compare(self, m: Module, advance: Signal, issued: dict[str, Value], pos_fract: PosFract) -> Value:
+    def _interpolate(self, m: Module, corner: Value, blend: Value) -> Value:
+        """Features of a lookup from its corners and what they are blended by."""
+        config = self.config
+        if config.floating:
+            interpolate = FloatInterpolate(config.n_pos_dims, config.n_features_per_level)
+        else:
+            interpolate = Interpolate(config)
+            m.d.comb += interpolate.shift.eq(blend.shift)
+        m.submodules.interpolate = interpolate
+        m.d.comb += [interpolate.corner.as_value().eq(corner), interpolate.weight.eq(blend.weight)]
+        return interpolate.features
+
+    def _compare(self, m: Module, advance: Signal, issued: dict[str, Value], cell: Value) -> Value:
         """Whether a lookup on its way to the table has the cell of the one before it at its level."""
         config = self.config
         place = data.StructLayout({"valid": 1, "slot": self._where["slot"].shape})
@@ -322,7 +245,7 @@ class LevelEngine(wiring.Component):
             last.clear.eq(self.register_en | self.table_en | (three_dims != self.three_dims)),
             last.valid.eq(placed.o.valid),
             last.slot.eq(placed.o.slot),
-            last.cell.eq(pos_fract.cell),
+            last.cell.eq(cell),
             same.en.eq(advance),
             same.i.eq(last.same),
         ]

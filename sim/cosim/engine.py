@@ -193,11 +193,12 @@ def encoding_simulator(
     level_shifts: Sequence[int],
     *,
     only: int | None = None,
+    scales: Sequence[float] | None = None,
     waves: Path | None = None,
     seed: int = 1,
 ) -> EncodingSimulator:
     """The grid encoding engine with a grid, or level ``only`` of it, loaded: raw coordinates in, features out."""
-    image = encoding_image(grid, engine, tables, level_shifts, only=only)
+    image = encoding_image(grid, engine, tables, level_shifts, only=only, scales=scales)
     n_outputs = grid.n_output_dims if only is None else grid.n_features_per_level
     return EncodingSimulator(
         GridEncoding(engine), "grid_encoding", image,

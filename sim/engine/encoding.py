@@ -12,7 +12,7 @@ The engine is a chain of in-order queues, so a point's clocks follow from those 
   a clock after the features before, and once they are wanted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ from arch.encoding_image import check_runnable, level_scale_raw
 from arch.errors import InputError
 from arch.grid import GridConfig
 from arch.number_format import COORDINATE
+from sim.engine.encoding_cells import cell_of, float_arbiter_clocks, float_cells
 from sim.engine.encoding_front import PENDING_LOOKUPS, issue_lookup, next_move, pause
 from sim.engine.encoding_lookup import arbiter_clocks
 from sim.engine.encoding_queue import new_queues, take_lookup
@@ -68,11 +69,12 @@ def encoding_cycles(
     coordinates_raw: np.ndarray,
     *,
     only: int | None = None,
+    scales: Sequence[float] | None = None,
     offered: np.ndarray | None = None,
     wanted: np.ndarray | None = None,
 ) -> EncodingTiming:
     """Clocks of a run that starts with an empty engine; see :class:`EncodingClock` and its ``run``."""
-    return EncodingClock(grid, engine, only=only).run(coordinates_raw, offered=offered, wanted=wanted)
+    return EncodingClock(grid, engine, only=only, scales=scales).run(coordinates_raw, offered=offered, wanted=wanted)
 
 
 class EncodingClock:
@@ -86,24 +88,37 @@ class EncodingClock:
     grid : the grid that is loaded
     engine : the engine
     only : the one level of the grid that is loaded, as the engine's level 0; all of them if left out
+    scales : for ``fp16``, the fp32 scale of each level of the grid where it is not the host's
     """
 
-    def __init__(self, grid: GridConfig, engine: EncodingEngineConfig, *, only: int | None = None) -> None:
+    def __init__(
+        self,
+        grid: GridConfig,
+        engine: EncodingEngineConfig,
+        *,
+        only: int | None = None,
+        scales: Sequence[float] | None = None,
+    ) -> None:
         layouts = check_runnable(grid, engine, only=only)
         self.grid = grid
         self.engine = engine
         self._latencies = np.array([engine.front_latency, engine.back_latency], dtype=np.int64)
-        self._levels = np.zeros((len(layouts), 11), dtype=np.uint64)
+        numbers = [layout.level.index for layout in layouts]
+        scales = [level.scale for level in grid.levels] if scales is None else scales
+        self._scales = np.array([scales[number] for number in numbers], dtype=np.float32)
+        self._levels = np.zeros((len(layouts), 12), dtype=np.uint64)
         for row, layout in zip(self._levels, layouts, strict=True):
             level = layout.level
-            strides = (*level.strides, 0)[:3]
-            scale = level_scale_raw(level.scale)
+            strides = (*level.strides, 0, 0)[:4]
+            # none where cells are computed ahead
+            scale = 0 if engine.floating else level_scale_raw(level.scale)
             # A level too fine for an index wraps to its one row like a tile of one.
             entries = 1 if layout.flat else level.entries
             wraps = layout.flat or layout.tiled
             # A selector that is not there takes a bit that no index has.
             *bank_bits, fourth = (*layout.bank_bits, 63)[:4]
-            row[:] = (scale, *strides[1:], entries, level.hashed, *bank_bits, layout.engine, wraps, fourth)
+            place = (*bank_bits, layout.engine, wraps, fourth)
+            row[:] = (scale, *strides[1:3], entries, level.hashed, *place, strides[3])
         parallel = engine.level_parallel
         never = -(1 << 60)
         self._accepted = np.array([never], dtype=np.int64)
@@ -115,7 +130,7 @@ class EncodingClock:
         self._pending = np.zeros((parallel, PENDING_LOOKUPS, 2), dtype=np.int64)
         self._count = np.zeros(1, dtype=np.int64)
         # Last cell of each level in each engine; no lookup has had one yet.
-        self._cells = np.full((parallel, len(layouts), 3), never, dtype=np.int64)
+        self._cells = np.full((parallel, len(layouts), grid.n_pos_dims), never, dtype=np.int64)
         self._queued = engine.bank_ports == 1
         self._queues = new_queues(parallel, engine.lookup_window)
         self._counters = np.zeros((parallel, len(EngineCounter)), dtype=np.int64)
@@ -127,7 +142,7 @@ class EncodingClock:
 
         Parameters
         ----------
-        coordinates_raw : (points, n_pos_dims) raw coordinates, 0 .. 2**23
+        coordinates_raw : (points, n_pos_dims) raw coordinates: 0 .. 2**23, or for ``fp16`` the bits of fp32 numbers
         offered : (points,) clock from which the source offers each point once those before it are accepted; 0 for
             all if left out (an always-valid source)
         wanted : (points,) clock from which the sink is ready for each feature vector once those before it are
@@ -144,10 +159,11 @@ class EncodingClock:
                 f"shape of coordinates_raw must be (points, {self.grid.n_pos_dims}), not {coordinates_raw.shape}"
             )
         points = len(coordinates_raw)
-        if points and (coordinates_raw.min() < 0 or coordinates_raw.max() > 1 << COORDINATE.fraction_bits):
+        largest = (1 << self.engine.coordinate_bits) - 1 if self.engine.floating else 1 << COORDINATE.fraction_bits
+        if points and (coordinates_raw.min() < 0 or coordinates_raw.max() > largest):
+            bound = "2^32 - 1" if self.engine.floating else f"2^{COORDINATE.fraction_bits}"
             raise InputError(
-                f"raw coordinates must be from 0 to 2^{COORDINATE.fraction_bits}, "
-                f"not from {coordinates_raw.min()} to {coordinates_raw.max()}"
+                f"raw coordinates must be from 0 to {bound}, not from {coordinates_raw.min()} to {coordinates_raw.max()}"
             )
         offered = np.zeros(points, dtype=np.int64) if offered is None else np.asarray(offered, dtype=np.int64)
         wanted = np.zeros(points, dtype=np.int64) if wanted is None else np.asarray(wanted, dtype=np.int64)
@@ -192,6 +208,9 @@ class EncodingClock:
         levels = self._levels[:0] if self._queued else self._levels
 
         def prepare(block: slice) -> tuple[np.ndarray, np.ndarray]:
+            if self.engine.floating:
+                cells = float_cells(coordinates[block].astype(np.uint32).view(np.float32), self._scales)
+                return cells, float_arbiter_clocks(cells, levels)
             raw = np.ascontiguousarray(coordinates[block], dtype=np.uint64)
             return raw, arbiter_clocks(raw, levels)
 
@@ -216,12 +235,11 @@ class EncodingClock:
 
 
 @numba.njit(cache=True)
-def _same_cell(points, number, scale, last):
-    """Whether a point lies in the cell ``last``, which becomes the point's."""
-    half_cell, shift = np.uint64(1) << np.uint64(32), np.uint64(33)
+def _same_cell(points, number, levels, level, last):
+    """Whether a point lies in the cell ``last`` of a level, which becomes the point's."""
     same = True
-    for dim in range(points.shape[1]):
-        cell = np.int64((points[number, dim] * scale + half_cell) >> shift)
+    for dim in range(last.shape[0]):
+        cell = np.int64(cell_of(points, number, dim, levels, level))
         same &= cell == last[dim]
         last[dim] = cell
     return same
@@ -269,7 +287,7 @@ def _run(  # noqa: PLR0917 - numba takes no keywords
                 _idle(front, pending, counters, engine, offered[number], credit, clock)
             level = engine
             while level < n_levels:  # a range with a step would divide
-                reads = not cells.shape[1] or not _same_cell(points, number, levels[level, 0], cells[engine, level])
+                reads = not cells.shape[1] or not _same_cell(points, number, levels, level, cells[engine, level])
                 counters[engine, _REUSED] += not reads
                 if queues.shape[1]:
                     move = next_move(front, pending, engine, clock + 1)
