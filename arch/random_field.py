@@ -5,10 +5,11 @@ import numpy as np
 from arch.activation_table import PRE_ACTIVATION_BITS, TABLE_ACTIVATIONS, activation_curve
 from arch.checkpoint import QuantizedField, QuantizedMlp
 from arch.field import FieldConfig
+from arch.grid import GridConfig
 from arch.mlp import MlpConfig
 from arch.number_format import IntegerProfile, integer_profile
 
-__all__ = ["random_field", "random_mlp"]
+__all__ = ["random_field", "random_mlp", "random_table_fp16"]
 
 _TARGET_SHARE = 0.4
 """Standard deviation of a layer's outputs over their largest value: most are in range, some saturate."""
@@ -57,6 +58,11 @@ def random_mlp(config: MlpConfig, profile: IntegerProfile, rng: np.random.Genera
         output_scale=1.0 / profile.value.maximum,
         curves=tuple(curves),
     )
+
+
+def random_table_fp16(grid: GridConfig, rng: np.random.Generator) -> np.ndarray:
+    """(n_entries, n_features_per_level) float16 of standard deviation 0.35, that of trained fields' features."""
+    return (0.35 * rng.standard_normal((grid.n_entries, grid.n_features_per_level), dtype=np.float32)).astype(np.float16)
 
 
 def _uniform(rng: np.random.Generator, shape: tuple[int, ...], bits: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """``ngpc simulate encoding``: every level of a grid by itself at a point a clock, or the whole grid on some engines."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,6 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from arch.checkpoint import QuantizedField
 from arch.encoding_engine import (
     EncodingEngineConfig,
     EngineCounter,
@@ -16,17 +15,31 @@ from arch.encoding_engine import (
     level_layouts,
 )
 from arch.encoding_image import encoding_image
-from arch.errors import InputError
+from arch.errors import InputError, check_one_of
+from arch.field import FieldConfig
+from arch.grid import GridConfig
 from arch.multi_point_encoding import MultiPointConfig
-from arch.number_format import integer_profile
+from arch.number_format import COORDINATE, HARDWARE_ARITHMETICS, integer_profile
 from arch.presets import FIELDS, preset
-from arch.random_field import random_field
+from arch.random_field import random_field, random_table_fp16
 from cli.comparison import Pattern, Seed, Waves, finish, numpy_call, point_stream
 from cli.encoding_build import level_engine, whole_engine
 from cli.output import JsonOption, progress
+from cli.simulate_encoding_fp16 import run_fp16_vectors
 from cli.simulate_encoding_vectors import run_vectors
 
 __all__ = ["encoding"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """A grid with its raw tables and points, and the (points, n_levels, n_features_per_level) raw features of them."""
+
+    grid: GridConfig
+    tables: np.ndarray
+    level_shifts: tuple[int, ...]
+    coordinates: np.ndarray
+    golden: np.ndarray
 
 
 def encoding(
@@ -45,7 +58,7 @@ def encoding(
         Path | None,
         typer.Option(help="Folder of tiny-cuda-nn's vectors: their grids, tables and points instead of a preset's."),
     ] = None,
-    arithmetic: Annotated[str, typer.Option(help="int8 or int16.")] = "int8",
+    arithmetic: Annotated[str, typer.Option(help="int8, int16, or fp16: a GPU's own bits.")] = "int8",
     reuse_cells: Annotated[
         bool, typer.Option("--reuse-cells", help="Build that reads a cell's rows once for consecutive points in it.")
     ] = False,
@@ -61,8 +74,9 @@ def encoding(
     By default every level runs alone on one build, its registers and table loaded anew, so that its clocks are its
     own. With ``--level-parallel`` all levels of a point run together, with ``--points-per-clock`` those of several
     points. With ``--vectors`` tables of the real library are quantised and looked up at its points, and the features
-    also held against its fp16 output.
+    also held against its fp16 output; with ``--arithmetic fp16`` nothing is quantised, and every bit is its.
     """
+    check_one_of("arithmetic", arithmetic, HARDWARE_ARITHMETICS)
     if points_per_clock != 1 and not level_parallel:
         raise InputError(f"--points-per-clock must come with --level-parallel, not {points_per_clock} without it")
     if vectors is not None:
@@ -72,9 +86,10 @@ def encoding(
                 "--vectors must come without --preset, --points, --pattern, --log2-hashmap-size, --level-parallel, "
                 "--waves, --reuse-cells and --bank-ports, not with them; its files hold grids and points"
             )
-        result = run_vectors(vectors, arithmetic)
+        exact = arithmetic == "fp16"
+        result = run_fp16_vectors(vectors) if exact else run_vectors(vectors, arithmetic)
         finish(result, json)
-        if result["beyond_bound"]:
+        if result["golden_mismatches" if exact else "beyond_bound"]:
             raise typer.Exit(1)
         return
     config = preset("field", FIELDS, name)
@@ -91,26 +106,25 @@ def encoding(
     if points_per_clock != 1:
         lanes = MultiPointConfig(engine=replace(engine, counters=False), points_per_clock=points_per_clock)
         run = partial(_run_multi_point, lanes)
-    field = random_field(config, arithmetic=arithmetic, seed=seed)
-    result = {"preset": name, "pattern": pattern, "points": points, **run(field, engine, coordinates, waves)}
+    case = _case(config, arithmetic, coordinates, seed)
+    result = {"preset": name, "pattern": pattern, "points": points, **run(case, engine, waves)}
     finish(result, json)
 
 
-def _run_levels(field: QuantizedField, engine: EncodingEngineConfig, coordinates: np.ndarray, waves: Waves) -> dict:
+def _run_levels(case: _Case, engine: EncodingEngineConfig, waves: Waves) -> dict:
     """Each level alone on one simulated engine; sums over the levels, and the slowest one's latency."""
     from sim.cosim.engine import encoding_simulator
     from sim.engine.encoding import encoding_cycles
 
-    grid, points = field.config.grid, len(coordinates)
-    golden = _golden(field, coordinates)
+    grid, coordinates, points = case.grid, case.coordinates, len(case.coordinates)
     levels, latency = [], 0
     with (
         progress(f"simulating {grid.n_levels} levels") as update,
-        encoding_simulator(grid, engine, field.tables, field.level_shifts, only=0, waves=waves) as simulator,
+        encoding_simulator(grid, engine, case.tables, case.level_shifts, only=0, waves=waves) as simulator,
     ):
         for number in range(grid.n_levels):
             if number:
-                simulator.load(encoding_image(grid, engine, field.tables, field.level_shifts, only=number))
+                simulator.load(encoding_image(grid, engine, case.tables, case.level_shifts, only=number))
             run = simulator.run(coordinates)
             (counters,) = simulator.counters(engine)
             update(number + 1, grid.n_levels)
@@ -123,7 +137,7 @@ def _run_levels(field: QuantizedField, engine: EncodingEngineConfig, coordinates
                     "cycles_rtl": run.cycles,
                     "cycles_model": model.cycles,
                     "points_per_clk": points / run.cycles,
-                    "mismatches": int(np.count_nonzero(run.outputs != golden[:, number])),
+                    "mismatches": int(np.count_nonzero(run.outputs != case.golden[:, number])),
                 }
                 | _counted(counters, model.counters[0])
             )
@@ -132,21 +146,20 @@ def _run_levels(field: QuantizedField, engine: EncodingEngineConfig, coordinates
     return {"latency_clk": latency, **totals, "levels": levels}
 
 
-def _run_whole(field: QuantizedField, engine: EncodingEngineConfig, coordinates: np.ndarray, waves: Waves) -> dict:
+def _run_whole(case: _Case, engine: EncodingEngineConfig, waves: Waves) -> dict:
     """All levels of a point together."""
     from sim.cosim.engine import encoding_simulator
     from sim.engine.encoding import encoding_cycles
 
-    grid, points = field.config.grid, len(coordinates)
+    grid, coordinates, points = case.grid, case.coordinates, len(case.coordinates)
     with (
         progress(f"simulating {points} points") as update,
-        encoding_simulator(grid, engine, field.tables, field.level_shifts, waves=waves) as simulator,
+        encoding_simulator(grid, engine, case.tables, case.level_shifts, waves=waves) as simulator,
     ):
         run = simulator.run(coordinates, progress=update)
         counters = simulator.counters(engine)
     model = encoding_cycles(grid, engine, coordinates)
-    golden = _golden(field, coordinates)
-    differ = (run.outputs.reshape(golden.shape) != golden).sum(axis=(0, 2))
+    differ = (run.outputs.reshape(case.golden.shape) != case.golden).sum(axis=(0, 2))
     return {
         "level_parallel": engine.level_parallel,
         "latency_clk": int(run.given[0]),
@@ -164,22 +177,19 @@ def _run_whole(field: QuantizedField, engine: EncodingEngineConfig, coordinates:
     }
 
 
-def _run_multi_point(
-    config: MultiPointConfig, field: QuantizedField, engine: EncodingEngineConfig, coordinates: np.ndarray, waves: Waves
-) -> dict:
+def _run_multi_point(config: MultiPointConfig, case: _Case, engine: EncodingEngineConfig, waves: Waves) -> dict:
     """All levels of several points together."""
     from sim.cosim.multi_point import MultiPointSimulator
     from sim.engine.multi_point_encoding import multi_point_cycles
 
-    grid, points = field.config.grid, len(coordinates)
+    grid, coordinates, points = case.grid, case.coordinates, len(case.coordinates)
     with (
         progress(f"simulating {points} points") as update,
-        MultiPointSimulator(config, grid, field.tables, field.level_shifts, waves=waves) as simulator,
+        MultiPointSimulator(config, grid, case.tables, case.level_shifts, waves=waves) as simulator,
     ):
         run = simulator.run(coordinates, progress=update)
     model = multi_point_cycles(grid, config, coordinates)
-    golden = _golden(field, coordinates)
-    differ = (run.outputs.reshape(golden.shape) != golden).sum(axis=(0, 2))
+    differ = (run.outputs.reshape(case.golden.shape) != case.golden).sum(axis=(0, 2))
     return {
         "level_parallel": engine.level_parallel,
         "points_per_clock": config.lanes(grid.n_levels),
@@ -217,10 +227,20 @@ def _describe(layout: LevelLayout) -> dict:
     }
 
 
-def _golden(field: QuantizedField, coordinates: np.ndarray) -> np.ndarray:
-    """(points, n_levels, n_features_per_level) raw features."""
-    from reference.grid_encoding import encode_integer
+def _case(config: FieldConfig, arithmetic: str, coordinates: np.ndarray, seed: int) -> _Case:
+    """A preset's grid with random tables."""
+    from reference.grid_encoding import encode_fp16, encode_integer
 
-    profile = integer_profile(field.arithmetic)
-    features = numpy_call(encode_integer, field.config.grid, field.tables, field.level_shifts, coordinates, profile)
-    return features.reshape(len(coordinates), field.config.grid.n_levels, -1)
+    grid = config.grid
+    if arithmetic == "fp16":
+        positions = COORDINATE.to_float(coordinates).astype(np.float32)
+        tables = random_table_fp16(grid, np.random.default_rng(seed))
+        features = numpy_call(encode_fp16, grid, tables, positions)
+        tables, features, coordinates = tables.view(np.int16), features.view(np.int16), positions.view(np.uint32)
+        level_shifts = (0,) * grid.n_levels
+    else:
+        field = random_field(config, arithmetic=arithmetic, seed=seed)
+        tables, level_shifts, profile = field.tables, field.level_shifts, integer_profile(arithmetic)
+        features = numpy_call(encode_integer, grid, tables, level_shifts, coordinates, profile)
+    golden = features.reshape(len(coordinates), grid.n_levels, -1)
+    return _Case(grid=grid, tables=tables, level_shifts=level_shifts, coordinates=coordinates, golden=golden)
