@@ -21,6 +21,7 @@ from amaranth.lib import wiring
 
 from arch.errors import InputError
 from arch.whole_file import make_directory
+from rtl.shared_module import ModuleLibrary
 
 __all__ = ["BUILD_ROOT", "cached_verilog", "to_verilog"]
 
@@ -44,8 +45,7 @@ def to_verilog(component: wiring.Component, name: str) -> str:
 
 def cached_verilog(component: wiring.Component, name: str) -> Path:
     """Path of the generated Verilog file, made at most once per content of the component."""
-    with _blank_tables():
-        netlist = rtlil.convert(component, name=name, emit_src=False)
+    netlist = _netlist(component, name)
     digest = hashlib.sha256(f"{_PASSES}\n{netlist}".encode()).hexdigest()[:16]
     path = BUILD_ROOT / "verilog" / f"{name}-{digest}.v"
     if not path.exists():
@@ -56,6 +56,17 @@ def cached_verilog(component: wiring.Component, name: str) -> Path:
             _yosys(f"read_rtlil netlist.il; {_PASSES}; write_verilog -noattr netlist.v", Path(folder))
             result.replace(path)
     return path
+
+
+def _netlist(component: wiring.Component, name: str) -> str:
+    """RTLIL of a component and behind it of the modules it shares, each once."""
+    library, texts = ModuleLibrary(), {}
+    with _blank_tables():
+        texts[name] = rtlil.convert(component, name=name, platform=library, emit_src=False)
+        while missing := [block for block in library.blocks if block not in texts]:
+            for block in missing:
+                texts[block] = rtlil.convert(library.blocks[block], name=block, platform=library, emit_src=False)
+    return "\n".join(texts.values())
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from rtl.floating.convert import Narrow
 from rtl.floating.fraction import OneMinus
 from rtl.floating.fused_multiply_add import FusedMultiplyAdd
 from rtl.floating.multiply import Multiply
+from rtl.shared_module import SharedModule
 
 __all__ = ["NOTHING", "FloatCornerWeight"]
 
@@ -33,10 +34,10 @@ class _Smoothstep(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.square = square = Multiply(FP32)
+        m.submodules.square = square = SharedModule(Multiply(FP32), "multiply_fp32")
         m.submodules.wait = wait = DelayLine(FP32.width, clocks=FusedMultiplyAdd.LATENCY - Multiply.LATENCY)
         m.submodules.slope = slope = FusedMultiplyAdd(FP32)
-        m.submodules.product = product = Multiply(FP32)
+        m.submodules.product = product = SharedModule(Multiply(FP32), "multiply_fp32")
         m.d.comb += [part.en.eq(self.en) for part in (square, wait, slope, product)]
         m.d.comb += [
             square.a.eq(self.t),
@@ -105,13 +106,13 @@ class FloatCornerWeight(wiring.Component):
             factors = [self._late(m, value, (dim - 1) * Multiply.LATENCY) for value in self._factors(m, dim, mode.o)]
             products = []
             for weight, factor in ((weight, factor) for factor in factors for weight in weights):
-                m.submodules[f"product_{dim}_{len(products)}"] = product = Multiply(FP32)
+                m.submodules[f"product_{dim}_{len(products)}"] = product = SharedModule(Multiply(FP32), "multiply_fp32")
                 m.d.comb += [product.en.eq(self.en), product.a.eq(weight), product.b.eq(factor)]
                 products.append(product.o)
             weights = products
         nearest = self._late(m, mode.o == INTERPOLATION_CODES["Nearest"], self.LATENCY - _Smoothstep.LATENCY)
         for corner, weight in enumerate(weights):
-            m.submodules[f"narrow_{corner}"] = narrow = Narrow(FP32, FP16)
+            m.submodules[f"narrow_{corner}"] = narrow = SharedModule(Narrow(FP32, FP16), "narrow_fp32_fp16")
             counts = (~nearest if corner else 1) & (self.three_dims if corner >> 2 else 1)
             m.d.comb += [
                 narrow.en.eq(self.en),
@@ -122,8 +123,8 @@ class FloatCornerWeight(wiring.Component):
 
     def _factors(self, m: Module, dim: int, mode: Value) -> tuple[Value, Value]:
         """Factors of the near and the far corners in a dimension."""
-        m.submodules[f"smoothstep_{dim}"] = smoothstep = _Smoothstep()
-        m.submodules[f"one_minus_{dim}"] = one_minus = OneMinus(FP32)
+        m.submodules[f"smoothstep_{dim}"] = smoothstep = SharedModule(_Smoothstep(), "smoothstep_fp32")
+        m.submodules[f"one_minus_{dim}"] = one_minus = SharedModule(OneMinus(FP32), "one_minus_fp32")
         fraction = Mux(self.three_dims, self.fraction[dim], 0) if dim == 2 else self.fraction[dim]
         linear = self._late(m, fraction, _Smoothstep.LATENCY)
         far = Signal(FP32.width, name=f"far_{dim}")

@@ -8,6 +8,7 @@ from arch.number_format import FP16
 from rtl.delay_line import DelayLine
 from rtl.encoding.float_corner_weight import NOTHING
 from rtl.floating.fused_multiply_add import FusedMultiplyAdd
+from rtl.shared_module import SharedModule
 
 __all__ = ["FloatInterpolate"]
 
@@ -63,7 +64,9 @@ class FloatInterpolate(wiring.Component):
             counts = self.weight[corner] != NOTHING
             m.d.comb += [weight.i.eq(self.weight[corner]), values.i.eq(Mux(counts, self.corner[corner].as_value(), 0))]
             for feature in range(self.n_features):
-                m.submodules[f"add_{corner}_{feature}"] = add = FusedMultiplyAdd(FP16)
+                m.submodules[f"add_{corner}_{feature}"] = add = SharedModule(
+                    FusedMultiplyAdd(FP16), "fused_multiply_add_fp16"
+                )
                 m.d.comb += [
                     add.en.eq(self.en),
                     add.a.eq(weight.o),

@@ -12,6 +12,7 @@ from rtl.encoding.float_corner_index import FloatCornerIndex
 from rtl.encoding.float_corner_weight import FloatCornerWeight
 from rtl.encoding.float_pos_fract import CELL_BITS, FloatPosFract
 from rtl.encoding.level_registers import LevelLayoutRegisters
+from rtl.shared_module import SharedModule
 
 __all__ = ["FloatLookupFront"]
 
@@ -78,7 +79,7 @@ class FloatLookupFront(wiring.Component):
         for stage in (corner_weight, corner_index, bank_select, interpolation, waiting, wrap, bank_bits, first_row):
             m.d.comb += stage.en.eq(self.en)
         for dim in range(config.n_pos_dims):
-            m.submodules[f"pos_fract_{dim}"] = pos_fract = FloatPosFract()
+            m.submodules[f"pos_fract_{dim}"] = pos_fract = SharedModule(FloatPosFract(), "float_pos_fract")
             used = self.three_dims if dim == 2 else 1
             m.d.comb += [
                 pos_fract.en.eq(self.en),
