@@ -46,7 +46,8 @@ class SharedModule(wiring.Component):
                 inner, outer = Value.cast(getattr(self.block, member)), Value.cast(getattr(self, member))
                 m.d.comb += inner.eq(outer) if port.flow is In else outer.eq(inner)
             return m
-        platform.blocks.setdefault(self.name, self.block)
+        if platform.blocks.setdefault(self.name, self.block) is not self.block:
+            self.block._MustUse__used = True  # another one stands for it, of which Amaranth knows nothing
         ports = {
             f"{'i' if port.flow is In else 'o'}_{member}": Value.cast(getattr(self, member)) for member, port in members
         }

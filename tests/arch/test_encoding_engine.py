@@ -88,6 +88,22 @@ def test_latency_adds_up_and_leaves_credit(dims):
     assert tiled.latency == config.latency + 9 < tiled.points_in_flight
 
 
+@pytest.mark.parametrize("dims", [2, 3, 4])
+def test_latency_in_fp16(dims):
+    config = EncodingEngineConfig(n_pos_dims=dims, arithmetic="fp16")
+    assert config.cell_wait == 4 * dims
+    # multiply-add, floor and fraction; weights; issue and ranks
+    assert config.front_latency == 10 + 12 + 5 * dims + 2
+    assert config.back_latency == 5 + 6 * 2**dims
+    assert config.latency == {2: 65, 3: 93, 4: 146}[dims] < config.points_in_flight
+
+
+def test_four_dimensions_are_a_build_of_their_own():
+    engine = EncodingEngineConfig(n_pos_dims=4, arithmetic="fp16")
+    with pytest.raises(InputError, match=r"^n_pos_dims of the grid must be the engine's 4, not 3$"):
+        level_layouts(SMALL, engine)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -102,7 +118,12 @@ def test_latency_adds_up_and_leaves_credit(dims):
         ({"tile_remainder": None}, "tile_remainder must be one of True, False, not None"),
         ({"reuse_cells": "yes"}, "reuse_cells must be one of True, False, not 'yes'"),
         ({"counters": 1}, "counters must be one of True, False, not 1"),
-        ({"arithmetic": "fp16"}, "arithmetic must be one of int8, int16, not 'fp16'"),
+        ({"arithmetic": "fp32"}, "arithmetic must be one of int8, int16, fp16, not 'fp32'"),
+        (
+            {"arithmetic": "fp16", "n_pos_dims": 5},
+            "n_pos_dims of the encoding engine must be one of 2, 3, 4, not 5",
+        ),
+        ({"arithmetic": "fp16", "tile_remainder": True}, "tile_remainder must be one of False, not True"),
     ],
 )
 def test_refused_engines(change, message):

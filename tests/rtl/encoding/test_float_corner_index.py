@@ -94,6 +94,7 @@ def test_golden(dims, stalls, run_pipeline, seed):
                 cell = [int(c) & 0xFFFFFFFF for c in low + rng.integers(0, span, dims)]
                 inputs.append({"cell": cell, "wrap": wrap})
                 expected.append(golden(level, cell))
-    assert (False, False, False) in kinds and (True, False, False) in kinds and (False, True, True) in kinds
+    # dense, hashed, tiled, and too fine for a dense index
+    assert kinds == {(False, False, False), (True, False, False), (False, True, False), (False, False, True)}
     results = run_pipeline(FloatCornerIndex(config), inputs, ["index"], config.corner_index_latency, stalls=stalls)
     assert [list(found["index"]) for found in results] == expected
