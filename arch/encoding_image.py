@@ -182,7 +182,7 @@ def encoding_image(
         numbers' bits as int16
     level_shifts : output shift of each level, 0 .. 7; 0 for ``fp16``
     only : load this level of the grid alone, as the engine's level 0; all levels if left out
-    scales : for ``fp16``, the fp32 scale of each level where it is not the host's: a GPU's own, which is up to 2 ulp off
+    scales : for ``fp16``, the fp32 scale of each level where it is not the host's: a GPU's own is up to 2 ulp off
 
     Raises
     ------

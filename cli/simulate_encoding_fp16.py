@@ -9,7 +9,7 @@ from cli.comparison import numpy_call
 from cli.encoding_build import whole_engine
 from cli.output import progress
 
-__all__ = ["run_fp16_vectors"]
+__all__ = ["differing", "float_array", "run_fp16_vectors"]
 
 _ARRAYS = {
     "grid": ("params", {"out_fp16": "scale_device", "out_fp16_jit": "scale_host"}),
@@ -62,36 +62,35 @@ def _run_file(file: object) -> list[dict]:
     if not present:
         raise InputError(f"{file.name} must hold {' or '.join(outputs)}, not only {', '.join(sorted(file.arrays))}")
     grid = file.grid()
-    positions = _floats(file, "positions", np.float32, (None, grid.n_pos_dims))
+    positions = float_array(file, "positions", np.float32, (None, grid.n_pos_dims))
     if not np.isfinite(positions).all():
         raise InputError(f"positions of {file.name} must be finite numbers, not NaN or infinity")
-    tables = _floats(file, table, np.float16, (grid.n_entries, grid.n_features_per_level))
+    tables = float_array(file, table, np.float16, (grid.n_entries, grid.n_features_per_level))
     engine = whole_engine(grid, 1, arithmetic="fp16")
     shifts = [0] * grid.n_levels
     cases, simulator = [], None
     try:
         for name, scale_name in present.items():
-            library = _floats(file, name, np.float16, (len(positions), None))[:, : grid.n_output_dims]
+            library = float_array(file, name, np.float16, (len(positions), None))[:, : grid.n_output_dims]
             if library.shape[1] != grid.n_output_dims:
                 raise InputError(f"columns of {name} must be at least {grid.n_output_dims}, not {library.shape[1]}")
             scales = [level.scale for level in grid.levels]
             if scale_name in file:
-                scales = _floats(file, scale_name, np.float32, (grid.n_levels,))
+                scales = float_array(file, scale_name, np.float32, (grid.n_levels,))
             raw = tables.view(np.int16)
             if simulator is None:
                 simulator = encoding_simulator(grid, engine, raw, shifts, scales=scales)
             else:
                 simulator.load(encoding_image(grid, engine, raw, shifts, scales=scales))
-            cases.append(_run_case(file.name, name, simulator, (grid, engine, scales), tables, positions, library))
+            found = _run_case(simulator, (grid, engine, scales), tables, positions, library)
+            cases.append({"case": file.name, "array": name, **found})
     finally:
         if simulator is not None:
             simulator.__exit__()
     return cases
 
 
-def _run_case(
-    case: str, array: str, simulator: object, build: tuple, tables: np.ndarray, positions: np.ndarray, library: object
-) -> dict:
+def _run_case(simulator: object, build: tuple, tables: np.ndarray, positions: np.ndarray, library: np.ndarray) -> dict:
     from reference.grid_encoding import encode_fp16
     from sim.engine.encoding import encoding_cycles
 
@@ -101,8 +100,6 @@ def _run_case(
     features = run.outputs.astype(np.int16).view(np.float16)
     golden = numpy_call(lambda *tensors: encode_fp16(grid, *tensors, scales=list(scales)), tables, positions)
     return {
-        "case": case,
-        "array": array,
         "points": len(positions),
         "levels": grid.n_levels,
         "values": library.size,
@@ -120,7 +117,8 @@ def differing(features: np.ndarray, wanted: np.ndarray) -> int:
     return int(np.count_nonzero(unequal & ~(np.isnan(features) & np.isnan(wanted))))
 
 
-def _floats(file: object, name: str, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
+def float_array(file: object, name: str, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
+    """An array of a file of vectors; raises InputError if it is not of the type and shape (None: any size)."""
     array = file.array(name)
     fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
     if not fits or array.dtype != dtype:

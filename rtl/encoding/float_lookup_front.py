@@ -67,8 +67,8 @@ class FloatLookupFront(wiring.Component):
         m.submodules.corner_weight = corner_weight = FloatCornerWeight(config.n_pos_dims)
         m.submodules.corner_index = corner_index = FloatCornerIndex(config)
         m.submodules.bank_select = bank_select = BankSelect(config)
-        assert FloatPosFract.LATENCY == config.pos_fract_latency
-        assert corner_weight.LATENCY == config.fraction_weight_latency
+        assert config.pos_fract_latency == FloatPosFract.LATENCY
+        assert config.fraction_weight_latency == corner_weight.LATENCY
         to_cell = config.pos_fract_latency + config.cell_wait
         to_index = to_cell + config.corner_index_latency
         m.submodules.interpolation_delay = interpolation = DelayLine(2, config.pos_fract_latency)

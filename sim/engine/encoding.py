@@ -163,7 +163,8 @@ class EncodingClock:
         if points and (coordinates_raw.min() < 0 or coordinates_raw.max() > largest):
             bound = "2^32 - 1" if self.engine.floating else f"2^{COORDINATE.fraction_bits}"
             raise InputError(
-                f"raw coordinates must be from 0 to {bound}, not from {coordinates_raw.min()} to {coordinates_raw.max()}"
+                f"raw coordinates must be from 0 to {bound}, "
+                f"not from {coordinates_raw.min()} to {coordinates_raw.max()}"
             )
         offered = np.zeros(points, dtype=np.int64) if offered is None else np.asarray(offered, dtype=np.int64)
         wanted = np.zeros(points, dtype=np.int64) if wanted is None else np.asarray(wanted, dtype=np.int64)

@@ -74,7 +74,11 @@ def _fill_clocks(cells, levels, clocks):
 
 
 def float_arbiter_clocks(cells: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """(levels, points) clocks of the arbiter of dual-port banks for every lookup of :func:`float_cells`."""
+    """(levels, points) clocks of the arbiter of dual-port banks for every lookup of :func:`float_cells`.
+
+    None for no levels: those of engines with queues depend on one another.
+    """
     clocks = np.empty((len(levels), len(cells)), dtype=np.uint8)
-    _fill_clocks(cells, levels, clocks)
+    if len(levels):
+        _fill_clocks(cells, levels, clocks)
     return clocks

@@ -101,7 +101,7 @@ def test_the_librarys_bits_in_the_models_clocks(engine, grids, seed):
 
 
 def _positions(rng: np.random.Generator, dims: int) -> np.ndarray:
-    """Inside and around the cube, on its corners, along a ray; and numbers of any bits, NaN and infinities among them."""
+    """Inside and around the cube, on its corners, along a ray; and numbers of any bits, NaN among them."""
     inside = rng.uniform(-0.3, 1.3, (400, dims))
     corners = rng.choice([0.0, 1.0, 0.5, 2.0**-24, 1 - 2.0**-24, -1.0, 1e9, -1e-30], (100, dims))
     ray = rng.random(dims) * 0.5 + np.arange(300)[:, None] * 2.0**-10

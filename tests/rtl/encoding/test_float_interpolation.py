@@ -18,7 +18,9 @@ COUNTS = [1 << 15, pytest.param(2_000_000, marks=pytest.mark.long)]
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("n_pos_dims", [pytest.param(2, marks=pytest.mark.long), 3, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "n_pos_dims", [pytest.param(2, marks=pytest.mark.long), 3, pytest.param(4, marks=pytest.mark.long)]
+)
 def test_corner_weights(n_pos_dims, count, run_block, rng):
     """Fractions of every size down to 2**-48, 0 and 1 among them; interpolation and dimensions change all the time."""
     fractions = rng.random((count, n_pos_dims)) ** rng.choice([1, 2, 8, 30], (count, n_pos_dims))
@@ -60,7 +62,7 @@ def packed(deep: np.ndarray, modes: np.ndarray, fractions: np.ndarray) -> np.nda
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("shape", [pytest.param((4, 4), marks=pytest.mark.long), (8, 2)])
 def test_interpolation(shape, count, run_block, rng, fp16):
-    """Weights from 0 to 1, features of any size, subnormals, infinities and NaN among them; corners without a weight."""
+    """Weights from 0 to 1, features of any size, infinities and NaN among them; corners that do not count."""
     n_corners, n_features = shape
     weights = (rng.random((count, n_corners)) ** 3).astype(np.float16)
     corners = fp16((count, n_corners, n_features))
