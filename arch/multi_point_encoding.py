@@ -43,7 +43,9 @@ class MultiPointConfig:
                 f"not {self.points_per_clock}"
             )
         if self.engine.floating:
-            raise InputError(f"arithmetic of a multi-point encoding must be int8 or int16, not {self.engine.arithmetic}")
+            raise InputError(
+                f"arithmetic of a multi-point encoding must be int8 or int16, not {self.engine.arithmetic}"
+            )
         for name in ("counters", "reuse_cells"):
             if getattr(self.engine, name):
                 raise InputError(f"{name} of a multi-point encoding's engines must be False, not True")

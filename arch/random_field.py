@@ -62,7 +62,9 @@ def random_mlp(config: MlpConfig, profile: IntegerProfile, rng: np.random.Genera
 
 def random_table_fp16(grid: GridConfig, rng: np.random.Generator) -> np.ndarray:
     """(n_entries, n_features_per_level) float16 of standard deviation 0.35, that of trained fields' features."""
-    return (0.35 * rng.standard_normal((grid.n_entries, grid.n_features_per_level), dtype=np.float32)).astype(np.float16)
+    return (0.35 * rng.standard_normal((grid.n_entries, grid.n_features_per_level), dtype=np.float32)).astype(
+        np.float16
+    )
 
 
 def _uniform(rng: np.random.Generator, shape: tuple[int, ...], bits: int) -> np.ndarray:

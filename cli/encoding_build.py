@@ -16,7 +16,12 @@ def whole_engine(grid: GridConfig, level_parallel: int, *, arithmetic: str = "in
     in_use = min(level_parallel, 1 << grid.n_levels.bit_length() - 1)
     smallest = fitting_engine(grid, level_parallel=in_use, arithmetic=arithmetic)
     rows = next(rows for rows in _TABLE_ROWS if rows >= smallest.table_rows)
-    shape = {"n_pos_dims": max(3, grid.n_pos_dims), "n_levels": 16, "level_parallel": level_parallel, "table_rows": rows}
+    shape = {
+        "n_pos_dims": max(3, grid.n_pos_dims),
+        "n_levels": 16,
+        "level_parallel": level_parallel,
+        "table_rows": rows,
+    }
     return replace(smallest, **shape, counters=True)
 
 
