@@ -22,6 +22,9 @@ class SchedulerConfig:
     share_bits : width of a credit counter, 1 to 8
     trace : a stream of four clocks a nano-operation, and counters of what units waited for
     check_load : ``start`` checks the loaded program first and refuses an illegal one
+    supervised : errors of units, what was dropped because of them, abort and interrupt
+    watchdog_bits : width of a unit's limit of clocks; 0: no watchdog; of supervised builds only
+    buffered : the next program is loaded while one runs
     """
 
     n_descriptors: int = 32
@@ -32,6 +35,9 @@ class SchedulerConfig:
     share_bits: int = 7
     check_load: bool = False
     trace: bool = False
+    supervised: bool = False
+    watchdog_bits: int = 0
+    buffered: bool = False
 
     def __post_init__(self) -> None:
         check_one_of("n_descriptors", self.n_descriptors, (8, 16, 32, 64))
@@ -42,6 +48,9 @@ class SchedulerConfig:
         check_integer("share_bits", self.share_bits, 1, 8)
         check_one_of("check_load", self.check_load, (False, True))
         check_one_of("trace", self.trace, (False, True))
+        check_one_of("supervised", self.supervised, (False, True))
+        check_one_of("buffered", self.buffered, (False, True))
+        check_integer("watchdog_bits", self.watchdog_bits, 0, 48 if self.supervised else 0)
 
     @classmethod
     def for_program(cls, program: Program) -> "SchedulerConfig":
