@@ -53,6 +53,8 @@ class DescriptorTable(wiring.Component):
     parity : Out(1) of every unit, parity of its next iteration; until two clocks after the grant
     footprint : Out(footprint) of every unit, what ``picks`` holds and marks
     ready : Out(n_descriptors), with ``trace``: whose next nano-operation has met all it waits for
+    turn_older, turn_parity : Out(n_descriptors), with ``supervised``: each one's next iteration is the older one in
+        flight, and its parity
     shares : Out(banks) of every unit, the shares where ``picks`` points to in every bank of places
     granted : In(n_units), ``picks``, the choice of the clock before, is taken
     """
@@ -85,6 +87,8 @@ class DescriptorTable(wiring.Component):
                 "shares": Out(banks_layout(config)).array(config.n_units),
                 "granted": In(config.n_units),
                 **({"ready": Out(config.n_descriptors)} if config.trace else {}),
+                **({"turn_older": Out(config.n_descriptors)} if config.supervised else {}),
+                **({"turn_parity": Out(config.n_descriptors)} if config.supervised else {}),
             }
         )
 
@@ -120,6 +124,8 @@ class DescriptorTable(wiring.Component):
         ]
         if config.trace:
             m.d.comb += self.ready.eq(wake_up.ready)
+        if config.supervised:
+            m.d.comb += [self.turn_older.eq(wake_up.older), self.turn_parity.eq(wake_up.parity)]
         for unit, pick in enumerate(self.picks):
             m.d.comb += [
                 self.choice[unit].eq(oldest_first.choice[unit]),

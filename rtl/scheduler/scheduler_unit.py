@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.descriptor import index_bits
+from arch.descriptor import COUNT_BITS, index_bits
 from arch.load_check import FAULT_BITS
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.chunk_scoreboard import ChunkScoreboard
@@ -75,6 +75,8 @@ class SchedulerUnit(wiring.Component):
     fault, fault_index : Out, with ``check_load``: why and where, as :mod:`rtl.scheduler.load_checker` says
 
     trace, trace_lost, stalls, credits : with ``trace``: as :class:`rtl.scheduler.trace_stream.TraceStream` says
+    base, turn_older, turn_parity : Out, with ``supervised``: the older iteration in flight, and of every place whether
+        its next iteration is that one, and that one's parity
 
     With ``check_load`` a program begins, and ``cycle`` counts, from the clock the checker accepts it in.
 
@@ -86,6 +88,8 @@ class SchedulerUnit(wiring.Component):
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
+        n_places = config.n_descriptors
+        turns = {"base": Out(COUNT_BITS), "turn_older": Out(n_places), "turn_parity": Out(n_places)}
         verdict = {"refused": Out(1), "fault": Out(FAULT_BITS), "fault_index": Out(index_bits(config.n_descriptors))}
         super().__init__(
             {
@@ -99,6 +103,7 @@ class SchedulerUnit(wiring.Component):
                 "cycle": Out(CYCLE_BITS),
                 **(verdict if config.check_load else {}),
                 **(trace_members(config) if config.trace else {}),
+                **(turns if config.supervised else {}),
             }
         )
 
@@ -153,6 +158,12 @@ class SchedulerUnit(wiring.Component):
             ]
         if config.trace:
             self._trace(m, starting, parts)
+        if config.supervised:
+            m.d.comb += [
+                self.base.eq(loop.base),
+                self.turn_older.eq(table.turn_older),
+                self.turn_parity.eq(table.turn_parity),
+            ]
         with m.If(starting):
             m.d.sync += self.protocol_error.eq(0)
         with m.Elif(Cat(slot.unexpected for slot in parts.slots).any()):
