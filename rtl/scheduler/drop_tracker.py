@@ -19,8 +19,8 @@ class DropTracker(wiring.Component):
     """Keep the chunks of every operation and iteration that were dropped, and say of a nano-operation whether it waits
     for some of them; if so it is dropped as well, and noted.
 
-    Rows carry the iteration they are of, so that none has to be emptied when an iteration ends; before the first note of
-    a program all are.
+    Rows carry the iteration they are of, so that none has to be emptied when an iteration ends; before the first note
+    of a program all are.
 
     Timing
     ------

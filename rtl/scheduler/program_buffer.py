@@ -78,7 +78,7 @@ class ProgramBuffer(wiring.Component):
 
         taken, is_first, fits, word = Signal(), Signal(), Signal(), self.load.payload
         m.d.comb += [
-            self.load.ready.eq(~self.asked & ~checking),
+            self.load.ready.eq(~self.start & ~self.asked & ~checking),
             taken.eq(self.load.valid & self.load.ready),
             is_first.eq(full | (word.table == LoadTable.DESCRIPTOR) & ~among_descriptors),
             fits.eq(is_first | (n_next != _most_words(self.config))),
@@ -110,9 +110,7 @@ class ProgramBuffer(wiring.Component):
             read.addr.eq(Cat(position, half ^ switches)),
             self.o.payload.eq(read.data),
             self.o.valid.eq(passing & (position <= n_words)),
-            self.begins.eq(
-                passing & (position > n_words) | self.asked & ~is_new & held & ~passing & ~self.running
-            ),
+            self.begins.eq(passing & (position > n_words) | self.asked & ~is_new & held & ~passing & ~self.running),
         ]
         with m.If(passes | passing):
             m.d.sync += [position.eq(position + 1), passing.eq(1)]

@@ -1,6 +1,6 @@
 """What stands between a unit and the scheduler: errors, the watchdog, late completions."""
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -36,13 +36,14 @@ class GuardState(enum.Enum, shape=4):
 class UnitGuard(wiring.Component):
     """Pass a unit's nano-operations on, and keep from the scheduler those that fail until somebody decides.
 
-    ``docs/engines/scheduler/supervision.md`` has the rules. A completion passes to the scheduler iff it is of what is in
-    flight, of the present attempt, and no error.
+    ``docs/engines/scheduler/supervision.md`` has the rules. A completion passes to the scheduler iff it is of what is
+    in flight, of the present attempt, and no error.
 
     Timing
     ------
-    Offers and completions pass in their clock; once something was dropped an offer is checked first. A watchdog that is
-    ``limit`` at the handshake in clock t hears a completion in clock t + limit; in the next one the state is ``FAILED``.
+    Offers and completions pass in their clock; once something was dropped an offer is checked first. A watchdog that
+    is ``limit`` at the handshake in clock t hears a completion in clock t + limit; in the next one the state is
+    ``FAILED``.
 
     Parameters
     ----------
@@ -70,6 +71,8 @@ class UnitGuard(wiring.Component):
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
         self.state = Signal(GuardState)
+        self._held, self._fits = Signal(issue_layout(config)), Signal()
+        self._attempt, self._cause = Signal(ATTEMPT_BITS), Signal(2)
         super().__init__(
             {
                 "offer": In(stream.Signature(issue_layout(config))),
@@ -100,16 +103,14 @@ class UnitGuard(wiring.Component):
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
         state, heard = self.state, self.completion
-        held = Signal(issue_layout(self.config))
-        attempt, cause = Signal(ATTEMPT_BITS), Signal(2)
-        fits = Signal()
+        held, attempt, cause, fits = self._held, self._attempt, self._cause, self._fits
         shown = self.issue.valid & self.issue.ready
         m.d.comb += [
-            fits.eq((state == GuardState.WORK) & (heard.index == held.index) & (heard.attempt == attempt)),
             self.late.eq(heard.valid & (heard.attempt != attempt)),
-            self.unexpected.eq(heard.valid & (heard.attempt == attempt) & ~fits),
-            self.erred.eq(heard.valid & fits & heard.error),
-            self.complete.valid.eq(heard.valid & fits & ~heard.error | (state == GuardState.COMPLETE)),
+            fits.eq(heard.valid & ~self.late & (state == GuardState.WORK) & (heard.index == held.index)),
+            self.unexpected.eq(heard.valid & ~self.late & ~fits),
+            self.erred.eq(fits & heard.error),
+            self.complete.valid.eq(fits & ~heard.error | (state == GuardState.COMPLETE)),
             self.complete.index.eq(held.index),
             self.issue.payload.index.eq(Mux(state == GuardState.IDLE, self.offer.payload.index, held.index)),
             self.issue.payload.iteration.eq(
@@ -123,57 +124,11 @@ class UnitGuard(wiring.Component):
             self.status.iteration.eq(held.iteration),
             self.status.attempt.eq(attempt),
         ]
-        self._watch(m, shown, heard.valid & fits)
+        self._watch(m, shown)
         with m.Switch(state):
-            with m.Case(GuardState.IDLE):
-                m.d.comb += self.quiet.eq(1)
-                m.d.sync += held.eq(self.offer.payload)
-                with m.If(self.offer.valid & ~self.stop):
-                    with m.If(self.dropping):
-                        m.d.sync += state.eq(GuardState.CHECK)
-                    with m.Else():
-                        m.d.comb += [self.issue.valid.eq(1), self.offer.ready.eq(self.issue.ready)]
-                        m.d.comb += self.quiet.eq(0)
-                        m.d.sync += [state.eq(GuardState.OFFER), cause.eq(FailureCause.NONE)]
-            with m.Case(GuardState.CHECK):
-                m.d.comb += [self.asks.eq(1), self.quiet.eq(1)]
-                m.d.sync += cause.eq(FailureCause.NONE)
-                with m.If(self.answer):
-                    m.d.sync += state.eq(GuardState.OFFER)
-                    with m.If(self.hit):
-                        m.d.sync += state.eq(GuardState.SKIP)
-                    with m.Elif(self.stop):
-                        m.d.sync += state.eq(GuardState.IDLE)
-            with m.Case(GuardState.OFFER):
-                m.d.comb += [self.issue.valid.eq(1), self.offer.ready.eq(self.issue.ready)]
-                m.d.comb += self.status.state.eq(UnitState.OFFERED)
-            with m.Case(GuardState.WORK):
-                m.d.comb += self.status.state.eq(UnitState.IN_FLIGHT)
-                with m.If(heard.valid & fits & ~heard.error):
-                    m.d.sync += state.eq(GuardState.IDLE)
-                with m.Elif(self.erred | self.expired):
-                    m.d.sync += [
-                        state.eq(GuardState.FAILED),
-                        attempt.eq(attempt + 1),
-                        cause.eq(Mux(self.erred, FailureCause.ERROR, FailureCause.WATCHDOG)),
-                    ]
-            with m.Case(GuardState.FAILED):
-                m.d.comb += [self.status.state.eq(UnitState.FAILED), self.quiet.eq(1)]
-                self._decide(m)
-            with m.Case(GuardState.REISSUE):
-                m.d.comb += [self.issue.valid.eq(1), self.status.state.eq(UnitState.OFFERED)]
-                m.d.sync += cause.eq(FailureCause.NONE)
-            with m.Case(GuardState.MARK):
-                m.d.comb += [self.asks.eq(1), self.marks.eq(1), self.status.state.eq(UnitState.FAILED)]
-                with m.If(self.answer):
-                    m.d.sync += state.eq(GuardState.COMPLETE)
-            with m.Case(GuardState.SKIP):
-                m.d.comb += self.offer.ready.eq(1)
-                m.d.sync += state.eq(GuardState.COMPLETE)
-            with m.Case(GuardState.COMPLETE):
-                with m.If(cause != FailureCause.NONE):
-                    m.d.comb += self.status.state.eq(UnitState.FAILED)
-                m.d.sync += state.eq(GuardState.IDLE)
+            self._offer(m)
+            self._work(m)
+            self._skip(m)
         with m.If(shown):
             m.d.sync += state.eq(GuardState.WORK)
         with m.If(self.clear):
@@ -183,6 +138,61 @@ class UnitGuard(wiring.Component):
                 m.d.sync += attempt.eq(attempt + 1)
         return m
 
+    def _offer(self, m: Module) -> None:
+        """Until the unit has accepted."""
+        state = self.state
+        with m.Case(GuardState.IDLE):
+            m.d.sync += self._held.eq(self.offer.payload)
+            with m.If(~self.offer.valid | self.stop):
+                m.d.comb += self.quiet.eq(1)
+            with m.Elif(self.dropping):
+                m.d.comb += self.quiet.eq(1)
+                m.d.sync += state.eq(GuardState.CHECK)
+            with m.Else():
+                m.d.comb += [self.issue.valid.eq(1), self.offer.ready.eq(self.issue.ready)]
+                m.d.sync += [state.eq(GuardState.OFFER), self._cause.eq(FailureCause.NONE)]
+        with m.Case(GuardState.CHECK):
+            m.d.comb += [self.asks.eq(1), self.quiet.eq(1)]
+            m.d.sync += self._cause.eq(FailureCause.NONE)
+            with m.If(self.answer):
+                m.d.sync += state.eq(Mux(self.hit, GuardState.SKIP, Mux(self.stop, GuardState.IDLE, GuardState.OFFER)))
+        with m.Case(GuardState.OFFER):
+            m.d.comb += [self.issue.valid.eq(1), self.offer.ready.eq(self.issue.ready)]
+            m.d.comb += self.status.state.eq(UnitState.OFFERED)
+        with m.Case(GuardState.REISSUE):
+            m.d.comb += [self.issue.valid.eq(1), self.status.state.eq(UnitState.OFFERED)]
+            m.d.sync += self._cause.eq(FailureCause.NONE)
+
+    def _work(self, m: Module) -> None:
+        """From the handshake until the unit completes, or what failed is decided."""
+        with m.Case(GuardState.WORK):
+            m.d.comb += self.status.state.eq(UnitState.IN_FLIGHT)
+            with m.If(self.erred | self.expired):
+                m.d.sync += [
+                    self.state.eq(GuardState.FAILED),
+                    self._attempt.eq(self._attempt + 1),
+                    self._cause.eq(Mux(self.erred, FailureCause.ERROR, FailureCause.WATCHDOG)),
+                ]
+            with m.Elif(self._fits):
+                m.d.sync += self.state.eq(GuardState.IDLE)
+        with m.Case(GuardState.FAILED):
+            m.d.comb += [self.status.state.eq(UnitState.FAILED), self.quiet.eq(1)]
+            self._decide(m)
+
+    def _skip(self, m: Module) -> None:
+        """What the scheduler is told instead of the unit's completion."""
+        with m.Case(GuardState.MARK):
+            m.d.comb += [self.asks.eq(1), self.marks.eq(1), self.status.state.eq(UnitState.FAILED)]
+            with m.If(self.answer):
+                m.d.sync += self.state.eq(GuardState.COMPLETE)
+        with m.Case(GuardState.SKIP):
+            m.d.comb += self.offer.ready.eq(1)
+            m.d.sync += self.state.eq(GuardState.COMPLETE)
+        with m.Case(GuardState.COMPLETE):
+            with m.If(self._cause != FailureCause.NONE):
+                m.d.comb += self.status.state.eq(UnitState.FAILED)
+            m.d.sync += self.state.eq(GuardState.IDLE)
+
     def _decide(self, m: Module) -> None:
         """What the host decides becomes the next state."""
         after = {
@@ -190,18 +200,17 @@ class UnitGuard(wiring.Component):
             Decision.DONE: GuardState.COMPLETE,
             Decision.DROP: GuardState.MARK,
         }
-        with m.If(~self.stop):
-            with m.Switch(Mux(self.drop, Decision.DROP, self.resolve)):
-                for decision, state in after.items():
-                    with m.Case(decision):
-                        m.d.sync += self.state.eq(state)
+        with m.If(~self.stop), m.Switch(Mux(self.drop, Decision.DROP, self.resolve)):
+            for decision, state in after.items():
+                with m.Case(decision):
+                    m.d.sync += self.state.eq(state)
 
-    def _watch(self, m: Module, begins: Signal, ends: Signal) -> None:
+    def _watch(self, m: Module, begins: Value) -> None:
         """Count the clocks of an execution down."""
         if not self.config.watchdog_bits:
             return
         left, armed = Signal(self.config.watchdog_bits), Signal()
-        m.d.comb += self.expired.eq(armed & (left == 1) & ~ends & (self.state == GuardState.WORK))
+        m.d.comb += self.expired.eq(armed & (left == 1) & ~self._fits & (self.state == GuardState.WORK))
         m.d.sync += left.eq(left - 1)
         with m.If(begins):
             m.d.sync += [left.eq(self.limit), armed.eq(self.limit != 0)]

@@ -9,7 +9,7 @@ from amaranth.hdl import Array, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.descriptor import COUNT_BITS, index_bits, pack_program
+from arch.descriptor import COUNT_BITS, PackedProgram, index_bits, pack_program
 from arch.program import Program
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.scheduler_unit import CYCLE_BITS, SchedulerUnit
@@ -18,7 +18,7 @@ from rtl.scheduler.trace_stream import record_layout, stalls_layout
 from sim.cosim.payload import pack_payloads, unpack_payloads
 from sim.cosim.simulator import RtlSimulator
 
-__all__ = ["SchedulerRun", "SchedulerSimulator", "SchedulerTrace", "TimedScheduler", "run_program"]
+__all__ = ["SchedulerRun", "SchedulerSimulator", "SchedulerTrace", "TimedScheduler", "load_payloads", "run_program"]
 
 _DURATION_BITS = 40
 
@@ -205,7 +205,7 @@ class SchedulerSimulator:
             counts[port[nano.unit]] += program.count
         durations = {"index": np.arange(len(durations_clk)), "clocks": np.asarray(durations_clk)}
         inputs = {
-            "load": _load_words(packed, self.config),
+            "load": load_payloads(packed, self.config),
             "durations": pack_payloads(bench.duration_layout, durations),
         }
         self._simulator.run(inputs, {}, max_cycles=1000)
@@ -259,8 +259,8 @@ def _trace_of(program: Program, records: Mapping[str, np.ndarray], finish: Mappi
     )
 
 
-def _load_words(packed: object, config: SchedulerConfig) -> np.ndarray:
-    """Descriptors are wider than 64 bits, so words are packed by Python's integers."""
+def load_payloads(packed: PackedProgram, config: SchedulerConfig) -> np.ndarray:
+    """The words of a program for the ``load`` stream, (n, words) uint32."""
     layout = load_layout(config)
     rows = []
     for table, address, word in packed.load_words():

@@ -4,6 +4,7 @@ Sets of descriptors are integers, one bit a descriptor, so that a clock costs a 
 the size of the program.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from arch.descriptor import PackedProgram
@@ -23,7 +24,7 @@ class Pick:
 
 
 class SchedulerState:
-    """Clock-exact state of the unit, without back-pressure on the issue ports.
+    """Clock-exact state of the unit.
 
     Parameters
     ----------
@@ -51,6 +52,7 @@ class SchedulerState:
         self.issued = [0, 0]
         self.n_done = [0, 0]
         self.ready = [0, 0]
+        self.offered = 0
         self._stale = True
 
     def _load(self, packed: PackedProgram) -> None:
@@ -79,13 +81,18 @@ class SchedulerState:
         """The iteration of that parity in the window."""
         return self.base + ((self.base ^ parity) & 1)
 
-    def step(self, completions: int) -> int:
+    def step(self, completions: int, accept: Callable[[Mapping[int, Pick]], int] | None = None) -> int:
         """Advance one clock; ``completions`` and the result are unit masks: completion pulses, and handshakes of
-        the issue ports, both in this clock."""
+        the issue ports, both in this clock. ``accept`` says which of the offers (by unit) are taken, all by default."""
         if self._stale:
             self._find_ready()
             self._stale = False
         granted, starts = self._grant()
+        accepted = granted
+        if accept is not None:
+            accepted = accept({**self._standing(), **{unit: self.pick[unit] for unit in _members(granted)}})
+            starts = self._announcing(granted, accepted)
+            self.offered = (self.offered | granted) & ~accepted
         picks = [
             None if self.busy[unit] or granted >> unit & 1 else self._best(self.of_unit[unit])
             for unit in range(self.n_units)
@@ -97,7 +104,19 @@ class SchedulerState:
         if granted:
             self._take(granted)
         self.pick = picks
-        return granted
+        return accepted
+
+    def _standing(self) -> dict[int, Pick]:
+        """Offers of earlier clocks that were not taken."""
+        return {unit: self.in_flight[unit] for unit in _members(self.offered)}
+
+    def _announcing(self, granted: int, accepted: int) -> int:
+        """Of those accepted, who announce their start."""
+        starts = 0
+        for unit in _members(accepted):
+            pick = self.pick[unit] if granted >> unit & 1 else self.in_flight[unit]
+            starts |= self.descriptors[pick.index].announce_start << unit
+        return starts
 
     def quiet(self, before: list[Pick | None]) -> bool:
         """Whether the last clock, which began with picks ``before``, left nothing to do but to hear completions."""
@@ -197,3 +216,7 @@ class SchedulerState:
             met[parity] = 0
         self.issued[parity] = 0
         self.n_done[parity] = 0
+
+
+def _members(mask: int) -> list[int]:
+    return [unit for unit in range(mask.bit_length()) if mask >> unit & 1]
