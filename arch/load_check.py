@@ -4,15 +4,19 @@ A program that was packed from a :class:`arch.program.Program` breaks none of th
 that would let the unit stand still, forget a nano-operation or oversubscribe a pool is refused with a code.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from arch.descriptor import Descriptor, PackedProgram, PredecessorField
 
-__all__ = ["FAULT_BITS", "LoadFault", "Verdict", "check_packed"]
+__all__ = ["FAULT_BITS", "Arrival", "LoadFault", "Verdict", "check_order", "check_packed"]
 
 FAULT_BITS = 4
+
+Arrival = tuple[int, int, int]
+"""Unit, priority and index of a descriptor word."""
 
 
 class LoadFault(IntEnum):
@@ -44,6 +48,9 @@ class LoadFault(IntEnum):
     """A start is awaited of an operation with a nano-operation that does not announce its start."""
     CIRCLE = 12
     """Waits close a circle; the nano-operation is the first that could never be issued because of it."""
+    ORDER = 13
+    """Descriptors did not come in one go, each once, by unit, then priority, then index. The nano-operation is the
+    first that came too late or twice; the last one of the program if some are missing or too many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +67,35 @@ class Verdict:
     index: int = 0
 
 
-def check_packed(packed: PackedProgram) -> Verdict:
+def check_packed(packed: PackedProgram, arrival: Sequence[Arrival] | None = None) -> Verdict:
     """The verdict on a program, which may hold any words: no rule is taken for granted.
 
-    Rules are tried in four passes over the body: what a descriptor says of itself, the chunks of the operations, what
-    each wait names, and circles.
+    Rules are tried in five passes: the order in which the descriptors were loaded, and over the body what a descriptor
+    says of itself, the chunks of the operations, what each wait names, and circles.
+
+    Parameters
+    ----------
+    packed : the words
+    arrival : the descriptor words in the order they were loaded; by default that of ``packed.load_words()``
     """
-    for check in (_control, _own, _operations, _waits, _circles):
+    for check in (_control, lambda packed: check_order(packed, arrival), _own, _operations, _waits, _circles):
         for verdict in check(packed):
             return verdict
     return Verdict(fault=LoadFault.NONE)
+
+
+def check_order(packed: PackedProgram, arrival: Sequence[Arrival] | None) -> Iterator[Verdict]:
+    """What is wrong with the order of the descriptor words; nothing by default."""
+    if arrival is None:
+        return
+    seen: set[int] = set()
+    for before, after in itertools.pairwise([(-1, -1, -1), *arrival]):
+        if after <= before or after[2] in seen:
+            yield Verdict(fault=LoadFault.ORDER, index=after[2])
+        seen.add(after[2])
+    last = len(packed.descriptors) - 1
+    if len(arrival) != last + 1 or max(seen) != last:
+        yield Verdict(fault=LoadFault.ORDER, index=last)
 
 
 def _control(packed: PackedProgram) -> Iterator[Verdict]:

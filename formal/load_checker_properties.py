@@ -21,7 +21,7 @@ class LoadCheckerProperties(Elaboratable):
     ----------
     name : one of ``PROPERTIES``
         ``accepted_is_legal``: chunks, shares and awaited operations of an accepted program are as ``arch.program``
-        wants them.
+        wants them, and its descriptors came in order of choice.
         ``accepted_is_acyclic``: no way along the waits of an accepted program, over at most ``n_nanos + 1`` of its
         nano-operations and the end of an iteration, comes back to where it began with offsets that sum to 0 or more.
         ``legal_is_accepted``: a program that ``arch.program`` accepts is not refused.
@@ -62,7 +62,7 @@ class LoadCheckerProperties(Elaboratable):
             shares = [nano[f"share{pool}"] <= program.control[f"capacity{pool}"] for pool in range(CONFIG.n_pools)]
             harmless = nano.chunks.any() & Cat(shares).all() & (nano.announce_start == awaited)
             m.d.comb += Assume(program.exists(index) | harmless)
-        return checker.accepted & ~program.legal()
+        return checker.accepted & ~(program.legal() & program.in_order_of_choice())
 
     def _is_awaited(self, program: SymbolicProgram, operation: Value) -> Value:
         awaited = []
@@ -109,7 +109,7 @@ class LoadCheckerProperties(Elaboratable):
         return Cat((node == index) & program.exists(index) for index in range(self.n_nanos)).any()
 
     def _legal_is_accepted(self, m: Module, checker: LoadChecker, program: SymbolicProgram) -> Value:
-        m.d.comb += Assume(program.legal() & program.free_of_circles(m))
+        m.d.comb += Assume(program.legal() & program.in_order_of_choice() & program.free_of_circles(m))
         return checker.refused
 
 

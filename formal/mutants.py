@@ -91,6 +91,12 @@ MUTANTS = {
         wrong="LoadFault.SHARE: Cat(shares).all() & 0",
         task="accepted_is_legal",
     ),
+    "order_unchecked": Mutant(
+        module="rtl.scheduler.load_checker",
+        right="(key <= before) | seen",
+        wrong="seen",
+        task="accepted_is_legal",
+    ),
     "own_wait_met": Mutant(
         module="rtl.scheduler.load_checker",
         right="met = ~valid | older_done | ~beyond & ~(needed & ~self._found).any()",

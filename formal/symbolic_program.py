@@ -72,7 +72,8 @@ class SymbolicProgram:
     def in_order_of_choice(self) -> Value:
         """Descriptors come by unit, then priority, as the unit wants them loaded."""
         keys = [Cat(nano.priority, nano.unit) for nano in self.descriptors]
-        return Cat(before <= after for before, after in itertools.pairwise(keys)).all()
+        pairs = enumerate(itertools.pairwise(keys), start=1)
+        return Cat(~self.exists(index) | (before <= after) for index, (before, after) in pairs).all()
 
     def predecessor(self, index: int, number: int) -> tuple[Value, Value, Value, Value, Value]:
         """(valid, operation, layer_offset, start, all) of a predecessor."""
@@ -131,21 +132,24 @@ class SymbolicProgram:
         return Cat(rules).all()
 
     def load(self, m: Module, load: object) -> Value:
-        """Send the program through the load port, word by word; returns whether all of it has been taken."""
+        """Send the program through the load port, word by word; returns whether all of it has been taken. In the clock
+        of a descriptor beyond the last nothing is sent."""
         words = [(LoadTable.DESCRIPTOR, index, nano.as_value()) for index, nano in enumerate(self.descriptors)]
         words += [(LoadTable.OPERATION, row, chunks) for row, chunks in enumerate(self.operation_chunks)]
         words += [(LoadTable.CONTROL, 0, self.control.as_value())]
-        step = Signal(range(len(words) + 1))
+        step, skips = Signal(range(len(words) + 1)), Signal()
         with m.Switch(step):
             for number, (table, address, word) in enumerate(words):
                 with m.Case(number):
+                    if number < self.n_nanos:
+                        m.d.comb += skips.eq(~self.exists(number))
                     m.d.comb += [
-                        load.valid.eq(1),
+                        load.valid.eq(~skips),
                         load.payload.table.eq(table),
                         load.payload.address.eq(address),
                         load.payload.data.eq(word),
                     ]
-        with m.If(load.valid & load.ready):
+        with m.If(skips | load.valid & load.ready):
             m.d.sync += step.eq(step + 1)
         return step == len(words)
 

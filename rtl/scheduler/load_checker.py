@@ -19,9 +19,9 @@ _NEAR = {"ram_style": "distributed"}
 class LoadChecker(wiring.Component):
     """Keep a copy of what is loaded and say on request whether it is a legal program, and if not, why and where.
 
-    Accepted is what :class:`arch.program.Program` accepts: chunks that are there and do not overlap, units, operations
-    and pools that exist and are large enough, and waits that close no circle. :func:`arch.load_check.check_packed`
-    says the same in software.
+    Accepted is what :class:`arch.program.Program` accepts, loaded in order: chunks that are there and do not overlap,
+    units, operations and pools that exist and are large enough, and waits that close no circle.
+    :func:`arch.load_check.check_packed` says the same in software.
 
     Circles need no graph. With everything before two open iterations complete and nothing after them open, whatever
     can be issued is issued, sweep by sweep, into a scoreboard of its own. If the older iteration is then complete, the
@@ -69,6 +69,7 @@ class LoadChecker(wiring.Component):
         self._index = Signal(index_bits(config.n_descriptors))
         self._newer = Signal()
         self._hold(m)
+        misplaced, in_order = self._watch_order(m)
         self._look_up(m)
 
         clearing = Signal(2 + max(self._operation_bits, len(self._index) - 1))
@@ -87,6 +88,7 @@ class LoadChecker(wiring.Component):
                 m.d.sync += clearing.eq(clearing + 1)
                 with m.If(clearing.all()):
                     m.next = "OWN_FETCH"
+                    self._refuse_if(m, {LoadFault.ORDER: ~in_order}, at=misplaced)
                     self._refuse_if(m, {LoadFault.COUNT: self._control.count == 0})
             self._own(m)
             self._operations(m)
@@ -119,6 +121,36 @@ class LoadChecker(wiring.Component):
         self._descriptor = data.View(descriptor_layout(config), read.data)
         self._operations_read = operations.read_port()
 
+    def _watch_order(self, m: Module) -> tuple[Value, Value]:
+        """Look at descriptors as they come: by unit, then priority, then index, each once, and in one go. Returns the
+        one to blame, and whether none is."""
+        word = self.load.data
+        loaded = data.View(descriptor_layout(self.config), word[: descriptor_layout(self.config).size])
+        comes, first = Signal(), Signal(init=1)
+        key = Cat(self.load.address, loaded.priority, loaded.unit)
+        before, seen = Signal(len(key)), Signal(self.config.n_descriptors)
+        broken, at, highest = Signal(), Signal.like(self._index), Signal.like(self._index)
+        n_loaded = Signal(len(self._index) + 1)
+        is_late, last = Signal(), self._control.last
+        m.d.comb += [
+            comes.eq(self.load_valid & (self.load.table == LoadTable.DESCRIPTOR)),
+            is_late.eq(~first & ((key <= before) | seen.bit_select(self.load.address, 1))),
+        ]
+        with m.If(self.load_valid):
+            m.d.sync += first.eq(~comes)
+        with m.If(comes):
+            m.d.sync += [
+                before.eq(key),
+                seen.eq(Mux(first, 0, seen) | (1 << self.load.address)),
+                n_loaded.eq(Mux(first, 0, n_loaded) + 1),
+                highest.eq(Mux(first | (self.load.address > highest), self.load.address, highest)),
+                broken.eq(~first & (broken | is_late)),
+            ]
+            with m.If(first | ~broken):
+                m.d.sync += at.eq(self.load.address)
+        whole = (n_loaded == last + 1) & (highest == last)
+        return Mux(broken, at, last), ~broken & whole
+
     def _look_up(self, m: Module) -> None:
         """Rows of chunks (of all nano-operations, and of those issued of either iteration), and who has been issued."""
         config = self.config
@@ -148,11 +180,11 @@ class LoadChecker(wiring.Component):
         ]
         self._issued = issued_read.data
 
-    def _refuse_if(self, m: Module, broken: dict[LoadFault, Value]) -> None:
+    def _refuse_if(self, m: Module, broken: dict[LoadFault, Value], *, at: Value | None = None) -> None:
         """End with the lowest code that is broken, if one is."""
         for fault, found in sorted(broken.items(), reverse=True):
             with m.If(found):
-                m.d.sync += [self.fault.eq(fault), self.index.eq(self._index)]
+                m.d.sync += [self.fault.eq(fault), self.index.eq(self._index if at is None else at)]
         with m.If(Cat(broken.values()).any()):
             m.d.sync += self.refused.eq(1)
             m.next = "IDLE"

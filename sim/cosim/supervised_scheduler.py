@@ -102,7 +102,7 @@ class ScriptedScheduler(wiring.Component):
         unit = SupervisedScheduler(config)
         m.submodules.unit = ResetInserter(self.settings.valid)(unit)
         self._clock, self._on, self._program, self._n_loaded = Signal(_CLOCK_BITS), Signal(), Signal(2), Signal(4)
-        self._begins = Signal()
+        self._begins, self._loads = Signal(), Signal()
         m.d.comb += self._begins.eq(unit.begins if config.buffered else unit.start & ~unit.busy)
         m.d.sync += self._clock.eq(self._clock + 1)
         settings = Signal(self.settings_layout)
@@ -116,8 +116,8 @@ class ScriptedScheduler(wiring.Component):
             m.d.comb += [unit.watchdog_limit[n].eq(settings.limits[n]) for n in range(config.n_units)]
         m.d.comb += [
             unit.load.payload.eq(self.load.payload),
-            unit.load.valid.eq(self.load.valid & self._on),
-            self.load.ready.eq(unit.load.ready & self._on),
+            unit.load.valid.eq(self.load.valid & self._loads),
+            self.load.ready.eq(unit.load.ready & self._loads),
         ]
         table = self._fate_table(m)
         n_events = Signal(_CLOCK_BITS)
@@ -222,6 +222,7 @@ class ScriptedScheduler(wiring.Component):
     def _host(self, m: Module, unit: SupervisedScheduler, n_events: Signal) -> None:
         """Carry out the commands, and record what happened."""
         since, n_loaded, n_started = Signal(_CLOCK_BITS), self._n_loaded, Signal(4)
+        m.d.comb += self._loads.eq(self._on & (n_loaded <= n_started))
         action, due, heard = self.commands.payload.action, Signal(), Signal()
         m.d.sync += since.eq(since + 1)
         with m.If(unit.load.valid & unit.load.ready & (unit.load.payload.table == LoadTable.CONTROL)):
@@ -253,7 +254,7 @@ class ScriptedScheduler(wiring.Component):
         with m.If(self.settings.valid):
             m.d.sync += [n_loaded.eq(0), n_started.eq(0)]
         dropped, record = Signal(DROPPED_BITS), self.world.payload
-        m.d.sync += dropped.eq(unit.dropped)
+        m.d.sync += dropped.eq(Mux(self.settings.valid, 0, unit.dropped))
         what = Cat(self._begins, unit.done, unit.aborted, ends, unit.dropped != dropped)
         m.d.comb += [
             self.world.valid.eq(self._on & what.any()),

@@ -1,10 +1,10 @@
 """Cycle model of the load checker: the verdict and the clock of ``rtl/scheduler/load_checker.py``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from arch.descriptor import Descriptor, PackedProgram, PredecessorField, index_bits
-from arch.load_check import LoadFault, Verdict
+from arch.load_check import Arrival, LoadFault, Verdict, check_order
 from arch.program import MAX_PREDECESSORS
 from arch.scheduler import SchedulerConfig
 
@@ -41,9 +41,9 @@ def max_check_clk(config: SchedulerConfig) -> int:
     return _clear_clk(config) + passes + (2 * n + 1) * (sweep + 1) + 1
 
 
-def check_clocks(packed: PackedProgram) -> CheckTimeline:
-    """Check ``packed``, which may hold any words."""
-    return _Check(packed).run()
+def check_clocks(packed: PackedProgram, arrival: Sequence[Arrival] | None = None) -> CheckTimeline:
+    """Check ``packed``, which may hold any words; ``arrival`` as ``arch.load_check.check_packed`` has it."""
+    return _Check(packed, arrival).run()
 
 
 def _clear_clk(config: SchedulerConfig) -> int:
@@ -53,8 +53,8 @@ def _clear_clk(config: SchedulerConfig) -> int:
 class _Check:
     """One check: walks the words as the hardware does and counts clocks."""
 
-    def __init__(self, packed: PackedProgram) -> None:
-        self._packed = packed
+    def __init__(self, packed: PackedProgram, arrival: Sequence[Arrival] | None) -> None:
+        self._packed, self._arrival = packed, arrival
         self._n = len(packed.descriptors)
         self._clocks = 0
         self._unions = [0] * (1 << index_bits(packed.config.n_operations))
@@ -73,6 +73,7 @@ class _Check:
         self._clocks += _clear_clk(self._packed.config)
         if self._packed.count == 0:
             yield Verdict(fault=LoadFault.COUNT)
+        yield from check_order(self._packed, self._arrival)
 
     def _own(self) -> Iterator[Verdict]:
         config = self._packed.config

@@ -13,7 +13,7 @@ class ProgramFeed:
 
     Parameters
     ----------
-    programs : loaded one after the other, each word in the first clock the unit takes it
+    programs : loaded one after the other
     buffered : whether there is a buffer
     """
 
@@ -42,19 +42,20 @@ class ProgramFeed:
         return not self.asked and self._check_clk is None
 
     def step(
-        self, clock: int, *, start: bool, running: bool, done: bool, stops: bool, cancel: bool
+        self, clock: int, *, offers: bool, start: bool, running: bool, done: bool, stops: bool, cancel: bool
     ) -> PackedProgram | None:
         """One clock; returns the program that begins in it.
 
         Parameters
         ----------
+        offers : the host offers the next word
         start, cancel : of the host; an abort is complete
         running, done : a program runs; it ends
         stops : an abort is under way
         """
         if not self._buffered:
-            return self._step_bare(start=start, running=running, stops=stops, cancel=cancel)
-        takes = self.loading and not start and not self.asked and self._check_clk is None
+            return self._step_bare(offers=offers, start=start, running=running, stops=stops, cancel=cancel)
+        takes = offers and self.loading and not start and not self.asked and self._check_clk is None
         begins, asked_before = self._pass_on(clock, running, done), self.asked
         if start and not asked_before and (self._full or (self._words == 0 and self._present)):
             self.asked, self._is_new = True, self._full
@@ -93,11 +94,13 @@ class ProgramFeed:
         self.asked, self._held, self._begin_clk = False, True, None
         return self._current
 
-    def _step_bare(self, *, start: bool, running: bool, stops: bool, cancel: bool) -> PackedProgram | None:
+    def _step_bare(
+        self, *, offers: bool, start: bool, running: bool, stops: bool, cancel: bool
+    ) -> PackedProgram | None:
         begins = None
         if start and self._held and not running and not stops:
             begins = self._current
-        if self.loading and not running and not stops:
+        if offers and self.loading and not running and not stops:
             self._words += 1
             if self._words == self._n_words[self.n_loaded]:
                 self._current, self._held, self._words = self._programs[self.n_loaded], True, 0

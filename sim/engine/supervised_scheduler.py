@@ -165,11 +165,14 @@ class _Run:
         busy = running or self._feed.asked or stops
         n_dropped = len(self._drops.dropped)
         self._before = None if self._core is None else self._core.pick
+        offers = self._feed.n_loaded <= self._n_started
         action = self._act(clock, busy)
         if action is Action.END:
             return True
         start = action in (Action.START, Action.AGAIN)
-        begins = self._feed.step(clock, start=start, running=running, done=ended, stops=stops, cancel=wipe)
+        begins = self._feed.step(
+            clock, offers=offers, start=start, running=running, done=ended, stops=stops, cancel=wipe
+        )
         heard = self._hear(clock)
         shown = self._offer(clock, heard, stops=stops, dropping=self._drops.dropping)
         self._resolve(clock, stops=stops)
@@ -190,18 +193,18 @@ class _Run:
     def _act(self, clock: int, busy: bool) -> Action | None:
         """The command that is carried out in this clock."""
         command = self._commands[0]
-        if clock - self._began_clk < command.at:
+        if clock - self._began_clk < command.at or not self._may(command.action, busy):
             return None
-        if command.action in (Action.START, Action.AGAIN):
-            first = command.action is Action.START
-            heard = not self._feed.asked if self.config.buffered else not busy
-            if not heard or (first and self._feed.n_loaded <= self._n_started):
-                return None
-            self._n_started += first
-        if command.action is Action.END and busy:
-            return None
+        self._n_started += command.action is Action.START
         self._commands.pop(0)
         return command.action
+
+    def _may(self, action: Action, busy: bool) -> bool:
+        """Whether the host would carry that out now."""
+        if action in (Action.START, Action.AGAIN):
+            heard = not self._feed.asked if self.config.buffered else not busy
+            return heard and (action is Action.AGAIN or self._feed.n_loaded > self._n_started)
+        return action is not Action.END or not busy
 
     def _hear(self, clock: int) -> dict[int, tuple[bool, str | None]]:
         """Completions and watchdogs, by unit: whether the scheduler is told, and what happened."""
@@ -298,12 +301,17 @@ class _Run:
 
     def _following(self, clock: int) -> int:
         """The next clock in which something can change."""
-        core, loads = self._core, self._feed.loading and (self.config.buffered or self._core is None)
+        core = self._core
+        loads = self._feed.loading and self._feed.n_loaded <= self._n_started and (self.config.buffered or core is None)
         rests = not (self._stops or self._wipe or loads) and self._feed.rests and self._drops.serving is None
         rests &= all(guard.rests for guard in self._guards) and self._n_dropped == len(self._drops.dropped)
+        rests &= all(guard.failed == model.was_failed for guard, model in zip(self._guards, self._units, strict=True))
         if not rests or (core is not None and (not core.running or core.offered or not core.quiet(self._before))):
             return clock + 1
-        due = [self._began_clk + self._commands[0].at]
+        command_clk = self._began_clk + self._commands[0].at
+        if command_clk <= clock + 1 and self._may(self._commands[0].action, core is not None or self._feed.asked):
+            return clock + 1
+        due = [command_clk]
         for guard, model in zip(self._guards, self._units, strict=True):
             due += [one.due_clk for one in (model.main, model.older) if one is not None and one.due_clk is not None]
             due += [] if guard.expiry_clk is None else [guard.expiry_clk]

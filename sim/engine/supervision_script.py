@@ -78,7 +78,7 @@ class Script:
 
     Parameters
     ----------
-    programs : loaded one after the other, as soon as the unit takes words
+    programs : each is loaded once the one before has been asked for, as soon as the unit takes words
     fates : of the nano-operations of each program
     commands : one after the other; as many starts as programs
     watchdog_limits : clocks by unit, 0 for ever

@@ -18,6 +18,7 @@ BUGS = {
     "iteration_ends_early": "completion",
     "credits_not_returned": "progress",
     "share_unchecked": "accepted_is_legal",
+    "order_unchecked": "accepted_is_legal",
     "own_wait_met": "accepted_is_acyclic",
     "sweeps_end_early": "legal_is_accepted",
 }

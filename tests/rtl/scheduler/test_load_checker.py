@@ -1,13 +1,13 @@
 """The load checker: its verdict is that of ``arch.load_check``, in the clock of its cycle model."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from arch.descriptor import Descriptor, LoadTable, PackedProgram, PredecessorField, descriptor_fields, pack_program
-from arch.load_check import LoadFault, check_packed
+from arch.load_check import Arrival, LoadFault, check_packed
 from arch.scheduler import SchedulerConfig
 from arch.workload import load_program
 from rtl.scheduler.load_checker import LoadChecker
@@ -18,9 +18,21 @@ CONFIG = SchedulerConfig(n_descriptors=8, n_operations=5, n_units=3, n_pools=2, 
 N_PROGRAMS = 120
 
 
-def words(packed: PackedProgram) -> Iterator[tuple[LoadTable, int, int]]:
-    """Load words of any descriptors, illegal ones too."""
-    for address, descriptor in enumerate(packed.descriptors):
+def in_order(packed: PackedProgram) -> list[int]:
+    """Descriptors in order of choice."""
+    return [index for _, _, index in sorted(keys(packed, range(len(packed.descriptors))))]
+
+
+def keys(packed: PackedProgram, order: Iterable[int]) -> list[Arrival]:
+    """What the load order goes by, of descriptors in that order; those beyond the last are copies of the first."""
+    descriptors = [packed.descriptors[index if index < len(packed.descriptors) else 0] for index in order]
+    return [(one.unit, one.priority, index) for one, index in zip(descriptors, order, strict=True)]
+
+
+def words(packed: PackedProgram, order: list[int] | None = None) -> Iterator[tuple[LoadTable, int, int]]:
+    """Load words of any descriptors, illegal ones too, in order of choice or any other."""
+    for address in in_order(packed) if order is None else order:
+        descriptor = packed.descriptors[address if address < len(packed.descriptors) else 0]
         values = {
             "chunks": descriptor.chunks,
             "operation": descriptor.operation,
@@ -77,20 +89,44 @@ def spoil(rng: random.Random, packed: PackedProgram) -> PackedProgram:
     return replace(packed, descriptors=tuple(descriptors), operation_chunks=tuple(operations), count=count)
 
 
-def run(simulate_block: Callable[..., None], config: SchedulerConfig, programs: list[PackedProgram]) -> None:
-    """Load and check them one after the other, without reset."""
-    dut = LoadChecker(config)
+def disorder(rng: random.Random, packed: PackedProgram) -> list[int]:
+    """Descriptors in an order that is rarely right: two swapped, one twice, one too many or one missing."""
+    order, n = in_order(packed), len(packed.descriptors)
+    what = rng.choice(("swapped", "twice", "more", "missing"))
+    place = rng.randrange(n)
+    if what == "swapped":
+        other = rng.randrange(n)
+        order[place], order[other] = order[other], order[place]
+    elif what == "twice":
+        order.insert(rng.randrange(n + 1), order[place])
+    elif what == "more" and n < packed.config.n_descriptors:
+        order.insert(rng.randrange(n + 1), rng.randrange(n, packed.config.n_descriptors))
+    elif what == "missing" and n > 1:
+        del order[place]
+    return order
+
+
+def run(
+    simulate_block: Callable[..., None],
+    config: SchedulerConfig,
+    programs: list[PackedProgram],
+    orders: dict[int, list[int]] | None = None,
+) -> None:
+    """Load and check them one after the other, without reset, some of them (by number) in another order."""
+    dut, orders = LoadChecker(config), orders or {}
     n_clocks = sum(check_clocks(program).clocks + 140 for program in programs)
 
     async def testbench(ctx: object) -> None:
         for number, program in enumerate(programs):
-            for table, address, word in words(program):
+            order = orders.get(number)
+            for table, address, word in words(program, order):
                 ctx.set(dut.load_valid, 1)
                 ctx.set(dut.load, {"table": table, "address": address, "data": word})
                 await ctx.tick()
             ctx.set(dut.load_valid, 0)
-            expected = check_clocks(program)
-            assert expected.verdict == check_packed(program), f"program {number}"
+            arrival = None if order is None else keys(program, order)
+            expected = check_clocks(program, arrival)
+            assert expected.verdict == check_packed(program, arrival), f"program {number}"
             assert expected.clocks <= max_check_clk(config)
             ctx.set(dut.check, 1)
             for clock in range(expected.clocks):
@@ -117,8 +153,44 @@ def test_any_words_have_the_verdict_of_the_software(simulate_block: Callable[...
         rng = random.Random(f"{seed} {number}")
         programs.append(spoil(rng, pack_program(random_program(rng, CONFIG), CONFIG)))
     faults = [check_packed(program).fault for program in programs]
-    assert set(faults) >= set(LoadFault) - {LoadFault.COUNT}, f"seed {seed} leaves out a code"
+    assert set(faults) >= set(LoadFault) - {LoadFault.COUNT, LoadFault.ORDER}, f"seed {seed} leaves out a code"
     run(simulate_block, CONFIG, programs)
+
+
+def test_any_order_of_descriptors_has_the_verdict_of_the_software(
+    simulate_block: Callable[..., None], seed: int
+) -> None:
+    rng = random.Random(seed)
+    programs = [pack_program(random_program(rng, CONFIG), CONFIG) for _ in range(60)]
+    orders = {number: disorder(rng, program) for number, program in enumerate(programs)}
+    verdicts = [check_packed(program, keys(program, orders[number])) for number, program in enumerate(programs)]
+    refused = [verdict for verdict in verdicts if verdict.fault is LoadFault.ORDER]
+    assert len(refused) > 20
+    assert {verdict.fault for verdict in verdicts} == {LoadFault.NONE, LoadFault.ORDER}
+    run(simulate_block, CONFIG, programs, orders)
+
+
+def test_descriptors_that_do_not_come_in_one_go_are_refused(simulate_block: Callable[..., None]) -> None:
+    program = chain(4, forward=True)
+    dut = LoadChecker(program.config)
+
+    async def testbench(ctx: object) -> None:
+        sent = list(words(program))
+        sent.insert(2, sent[-2])  # a row between the second and the third
+        for table, address, word in sent:
+            ctx.set(dut.load_valid, 1)
+            ctx.set(dut.load, {"table": table, "address": address, "data": word})
+            await ctx.tick()
+        ctx.set(dut.load_valid, 0)
+        ctx.set(dut.check, 1)
+        await ctx.tick()
+        ctx.set(dut.check, 0)
+        while not ctx.get(dut.accepted) | ctx.get(dut.refused):
+            await ctx.tick()
+        assert ctx.get(dut.refused)
+        assert (ctx.get(dut.fault), ctx.get(dut.index)) == (LoadFault.ORDER, 3)
+
+    simulate_block(dut, testbench)
 
 
 def chain(n: int, *, forward: bool) -> PackedProgram:
