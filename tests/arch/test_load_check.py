@@ -73,7 +73,35 @@ def test_every_rule_has_its_code(program: PackedProgram, fault: LoadFault, index
 
 
 def test_every_code_has_a_case() -> None:
-    assert {fault for _, fault, _ in CASES.values()} == set(LoadFault)
+    assert {fault for _, fault, _ in CASES.values()} == set(LoadFault) - {LoadFault.ORDER}
+
+
+@pytest.mark.parametrize(
+    ("arrival", "index"),
+    [
+        ([(0, 0, 0), (0, 0, 1), (0, 1, 2)], None),
+        ([(0, 0, 1), (0, 1, 2), (1, 0, 0)], None),
+        ([(1, 0, 0), (0, 0, 1), (0, 0, 2)], 1),
+        ([(0, 1, 0), (0, 0, 1), (0, 0, 2)], 1),
+        ([(0, 0, 1), (0, 0, 0), (0, 0, 2)], 0),
+        ([(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 2)], 0),
+        ([(0, 0, 0), (0, 0, 1)], 2),
+        ([(0, 0, 0), (0, 0, 1), (0, 0, 3)], 2),
+        ([(0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 0, 3)], 2),
+    ],
+    ids=["by index", "by unit", "unit", "priority", "index", "twice", "missing", "another", "too many"],
+)
+def test_descriptors_come_in_order_of_choice(arrival: list[tuple[int, int, int]], index: int | None) -> None:
+    one = Descriptor(chunks=1, operation=0, unit=0, shares=(0,))
+    packed = PackedProgram(
+        config=SchedulerConfig(),
+        descriptors=tuple(replace(one, chunks=1 << number) for number in range(3)),
+        operation_chunks=(7,),
+        count=1,
+        capacities=(0,),
+    )
+    fault = LoadFault.NONE if index is None else LoadFault.ORDER
+    assert check_packed(packed, arrival) == Verdict(fault=fault, index=index or 0)
 
 
 @pytest.mark.parametrize("name", preset_names("program"))

@@ -171,7 +171,7 @@ def test_any_order_of_descriptors_has_the_verdict_of_the_software(
 
 
 def test_descriptors_that_do_not_come_in_one_go_are_refused(simulate_block: Callable[..., None]) -> None:
-    program = chain(4, forward=True)
+    program = chain(8, forward=True)
     dut = LoadChecker(program.config)
 
     async def testbench(ctx: object) -> None:
@@ -188,7 +188,7 @@ def test_descriptors_that_do_not_come_in_one_go_are_refused(simulate_block: Call
         while not ctx.get(dut.accepted) | ctx.get(dut.refused):
             await ctx.tick()
         assert ctx.get(dut.refused)
-        assert (ctx.get(dut.fault), ctx.get(dut.index)) == (LoadFault.ORDER, 3)
+        assert (ctx.get(dut.fault), ctx.get(dut.index)) == (LoadFault.ORDER, 7)
 
     simulate_block(dut, testbench)
 
