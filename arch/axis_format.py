@@ -12,6 +12,8 @@ results      output j                                    value j
 load         data; address; target                       bytes 0 to 7; 8 to 11; 12
 issue        iteration; descriptor index                 bytes 0 and 1; 2
 complete     descriptor index                            byte 0
+issue        attempt, of supervised builds               byte 3
+complete     attempt; error, of supervised builds        byte 1; lowest bit of byte 2
 ===========  ==========================================  =================================================
 
 A value is one byte (``int8``) or two (``int16``). TLAST is the ``last`` of a point or result; load words ignore it.
@@ -28,6 +30,7 @@ from arch.load import ADDRESS_BITS, DATA_BITS, TARGET_BITS
 from arch.nfp import NfpConfig
 from arch.number_format import COORDINATE
 from arch.scheduler import SchedulerConfig
+from arch.supervision import ATTEMPT_BITS
 
 __all__ = [
     "AxisField",
@@ -163,14 +166,17 @@ def load_format() -> AxisFormat:
 
 def issue_format(config: SchedulerConfig) -> AxisFormat:
     """Words that tell an outside unit what to execute."""
-    return AxisFormat(
-        fields=(
-            AxisField(name="iteration", bits=COUNT_BITS, first_byte=0, stride=2),
-            AxisField(name="index", bits=index_bits(config.n_descriptors), first_byte=2, stride=1),
-        )
+    fields = (
+        AxisField(name="iteration", bits=COUNT_BITS, first_byte=0, stride=2),
+        AxisField(name="index", bits=index_bits(config.n_descriptors), first_byte=2, stride=1),
     )
+    attempt = AxisField(name="attempt", bits=ATTEMPT_BITS, first_byte=3, stride=1)
+    return AxisFormat(fields=(*fields, attempt) if config.supervised else fields)
 
 
 def complete_format(config: SchedulerConfig) -> AxisFormat:
     """Words by which an outside unit says what is complete."""
-    return AxisFormat(fields=(AxisField(name="index", bits=index_bits(config.n_descriptors), first_byte=0, stride=1),))
+    index = AxisField(name="index", bits=index_bits(config.n_descriptors), first_byte=0, stride=1)
+    attempt = AxisField(name="attempt", bits=ATTEMPT_BITS, first_byte=1, stride=1)
+    error = AxisField(name="error", bits=1, first_byte=2, stride=1)
+    return AxisFormat(fields=(index, attempt, error) if config.supervised else (index,))

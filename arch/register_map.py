@@ -158,6 +158,9 @@ def elaborate_registers(config: ClusterConfig) -> AddrmapNode:
             "N_CHUNKS": config.scheduler.n_chunks,
             "CHECK_LOAD": int(config.scheduler.check_load),
             "SCHEDULER_UNIT": config.scheduler_unit,
+            "SUPERVISED": int(config.scheduler.supervised),
+            "BUFFERED": int(config.scheduler.buffered),
+            "WATCHDOG_BITS": config.scheduler.watchdog_bits,
         }
     return compiler.elaborate(parameters=parameters).top
 

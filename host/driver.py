@@ -14,9 +14,10 @@ from arch.number_format import COORDINATE
 from arch.program import Program
 from arch.program_image import program_image
 from arch.register_map import register_map
+from arch.supervision import Decision, FailureCause, UnitState
 from host.transport import Transport
 
-__all__ = ["Driver", "DriverRun", "ProgramStatus"]
+__all__ = ["Driver", "DriverRun", "ProgramStatus", "UnitStatus"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,24 @@ class ProgramStatus:
     protocol_error: bool
     run_index: int | None
     clocks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitStatus:
+    """What a unit of a supervised scheduler stands at.
+
+    Parameters
+    ----------
+    state, cause : idle, offered, in flight or failed; of a failed one, why
+    index, iteration : descriptor and iteration of its nano-operation
+    attempt : of its present execution, or the next
+    """
+
+    state: UnitState
+    cause: FailureCause
+    index: int
+    iteration: int
+    attempt: int
 
 
 class Driver:
@@ -116,6 +135,68 @@ class Driver:
             run_index=value["run_index"] if value["run_active"] else None,
             clocks=self._read("program_clocks_high") << 32 | self._read("program_clocks"),
         )
+
+    def abort_program(self, *, discard: bool = False) -> None:
+        """End the program, with ``discard`` without waiting for what is in flight; the event ``aborted`` follows."""
+        self._check_supervised()
+        self._write("program_control", scheduled=1, abort=1, discard=int(discard))
+
+    def unit(self, unit: int) -> UnitStatus:
+        """What a unit of the scheduler stands at now."""
+        self._check_unit(unit)
+        self._write("unit_select", unit=unit)
+        register, word = self._registers.register("unit_status"), self._read("unit_status")
+        value = {field.name: field.of(word) for field in register.fields}
+        state, cause = UnitState(value.pop("state")), FailureCause(value.pop("cause"))
+        return UnitStatus(state=state, cause=cause, **value)
+
+    @property
+    def failed_units(self) -> list[int]:
+        """Units in error status."""
+        self._check_supervised()
+        mask = self._registers.register("unit_progress").field("failed").of(self._read("unit_progress"))
+        return [unit for unit in range(self.config.scheduler.n_units) if mask >> unit & 1]
+
+    def issued(self, place: int) -> int:
+        """Iterations in which the descriptor at that place of the order of choice has been issued; 0 while idle."""
+        self._check_supervised()
+        self._write("unit_select", place=place)
+        return self._registers.register("unit_progress").field("issued").of(self._read("unit_progress"))
+
+    def decide(self, unit: int, decision: Decision) -> None:
+        """Say what becomes of the failed nano-operation of a unit; nothing happens if it is not in error status."""
+        self._check_unit(unit)
+        if decision is Decision.NONE:
+            raise InputError("decision must be one of REISSUE, DONE, DROP, not NONE")
+        self._write("unit_decision", unit=unit, **{decision.name.lower(): 1})
+
+    def set_unit_limit(self, unit: int, clocks: int) -> None:
+        """Clocks in which a nano-operation of that unit must complete; 0: for ever."""
+        self._check_unit(unit)
+        most = (1 << self.config.scheduler.watchdog_bits) - 1
+        if not 0 <= clocks <= most:
+            raise InputError(f"clocks of a unit's watchdog must be from 0 to {most}, not {clocks}")
+        self._write(f"unit{unit}_limit", clocks=clocks)
+
+    def drop_failures(self, drop: bool) -> None:
+        """Whether what fails is dropped at once."""
+        self._check_supervised()
+        self._write("unit_policy", drop_failed=int(drop))
+
+    @property
+    def dropped(self) -> int:
+        """Nano-operations dropped since the program began."""
+        self._check_supervised()
+        return self._read("dropped")
+
+    def _check_supervised(self) -> None:
+        if self.config.scheduler is None or not self.config.scheduler.supervised:
+            raise InputError("the hardware must have a supervised scheduler unit for this, not one without")
+
+    def _check_unit(self, unit: int) -> None:
+        self._check_supervised()
+        if not 0 <= unit < self.config.scheduler.n_units:
+            raise InputError(f"unit must be from 0 to {self.config.scheduler.n_units - 1}, not {unit}")
 
     def run(self, coordinates_raw: np.ndarray, side: np.ndarray | None = None) -> DriverRun:
         """Send points, the last one marked so, and take every result.

@@ -1,17 +1,22 @@
 """The cluster behind field-standard buses: what an FPGA or ASIC design instantiates."""
 
-from amaranth.hdl import Cat, Module, Signal
+from collections.abc import Callable
+
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, Out
 
 from arch.axis_format import complete_format, issue_format, load_format, points_format, results_format
-from arch.nfp import NFP_COUNTERS, ClusterConfig
+from arch.nfp import NFP_COUNTERS, ClusterConfig, NfpConfig
 from arch.register_map import register_map
+from arch.supervision import DECISION_BITS, Cause, Decision
 from rtl.bus.axi import AxiLiteSignature, AxisSignature
 from rtl.bus.axi_lite_registers import AxiLiteRegisters
 from rtl.bus.axis_adapter import FromAxis, ToAxis
 from rtl.cluster.nfp_cluster import NfpCluster
 from rtl.cluster.scheduled_cluster import ScheduledCluster
+from rtl.nfp.nfp import Nfp
+from rtl.scheduler.supervision_signature import status_layout
 from rtl.streams import connect_stream
 
 __all__ = ["NfpTop"]
@@ -29,6 +34,7 @@ class NfpTop(Component):
     Parameters
     ----------
     config : the cluster, with or without a scheduler unit
+    make_nfp : makes a processor
 
     Members
     -------
@@ -41,8 +47,8 @@ class NfpTop(Component):
     irq : Out(1), level, high while an enabled bit of ``irq_status`` is set
     """
 
-    def __init__(self, config: ClusterConfig) -> None:
-        self.config = config
+    def __init__(self, config: ClusterConfig, make_nfp: Callable[[NfpConfig], Component] = Nfp) -> None:
+        self.config, self._make_nfp = config, make_nfp
         buses = {
             "s_axil": AxiLiteSignature().flip(),
             "s_axis_load": AxisSignature(load_format().data_bytes).flip(),
@@ -65,7 +71,7 @@ class NfpTop(Component):
         m = Module()
         config = self.config
         m.submodules.registers = registers = AxiLiteRegisters(register_map(config))
-        m.submodules.cluster = cluster = (ScheduledCluster if config.scheduler else NfpCluster)(config)
+        m.submodules.cluster = cluster = (ScheduledCluster if config.scheduler else NfpCluster)(config, self._make_nfp)
         m.submodules.load = load = FromAxis(cluster.load.payload.shape(), load_format())
         m.submodules.points = points = FromAxis(cluster.points.payload.shape(), points_format(config.nfp))
         m.submodules.results = results = ToAxis(cluster.results.payload.shape(), results_format(config.nfp))
@@ -117,7 +123,8 @@ class NfpTop(Component):
 
     def _schedule(self, m: Module, registers: AxiLiteRegisters, cluster: ScheduledCluster) -> list[FromAxis]:
         """The scheduler unit's registers, and the streams of the units outside; returns those that come in."""
-        clocks = Signal.like(cluster.cycle)
+        clocks, refused_before = Signal.like(cluster.cycle), Signal()
+        m.d.sync += refused_before.eq(cluster.refused)
         with m.If(registers.control_snapshot):
             m.d.sync += clocks.eq(cluster.cycle)
         m.d.comb += [
@@ -134,13 +141,16 @@ class NfpTop(Component):
             registers.program_clocks_high_high.eq(clocks[32:]),
             registers.irq_status_program_done_set.eq(cluster.done),
             registers.irq_status_run_error_set.eq(cluster.run_error),
+            registers.irq_status_refused_set.eq(cluster.refused & ~refused_before),
         ]
+        if self.config.scheduler.supervised:
+            self._supervise(m, registers, cluster.supervision)
         completions = []
         for issue, complete, unit in zip(cluster.issue, cluster.complete, self._outside, strict=True):
             out = ToAxis(issue.payload.shape(), issue_format(self.config.scheduler))
-            back = FromAxis(
-                data.StructLayout({"index": complete.index.shape()}), complete_format(self.config.scheduler)
-            )
+            words = complete_format(self.config.scheduler)
+            fields = {field.name: getattr(complete, field.name).shape() for field in words.fields}
+            back = FromAxis(data.StructLayout(fields), words)
             m.submodules[f"issue{unit}"], m.submodules[f"complete{unit}"] = out, back
             connect_stream(m, issue, out.i)
             self._join(m, f"m_axis_issue{unit}", out.axis)
@@ -148,7 +158,41 @@ class NfpTop(Component):
             m.d.comb += [
                 back.o.ready.eq(1),
                 complete.valid.eq(back.o.valid),
-                complete.index.eq(back.o.payload.index),
+                *(getattr(complete, name).eq(back.o.payload[name]) for name in fields),
             ]
             completions.append(back)
         return completions
+
+    def _supervise(self, m: Module, registers: AxiLiteRegisters, ports: object) -> None:
+        """What a host sees and decides of the scheduler's units."""
+        status = Signal(status_layout(self.config.scheduler))
+        with m.Switch(registers.unit_select_unit):
+            for unit, its in enumerate(ports.status):
+                with m.Case(unit):
+                    m.d.comb += status.eq(its)
+        decision = Signal(DECISION_BITS)
+        for name in ("reissue", "done", "drop"):
+            with m.If(getattr(registers, f"unit_decision_{name}")):
+                m.d.comb += decision.eq(Decision[name.upper()])
+        for unit, resolve in enumerate(ports.resolve):
+            m.d.comb += resolve.eq(Mux(registers.unit_decision_unit == unit, decision, 0))
+            if self.config.scheduler.watchdog_bits:
+                m.d.comb += ports.watchdog_limit[unit].eq(getattr(registers, f"unit{unit}_limit_clocks"))
+        causes = ports.events
+        m.d.comb += [
+            ports.probe.eq(registers.unit_select_place),
+            ports.drop_failed.eq(registers.unit_policy_drop_failed),
+            ports.abort.eq(registers.program_control_abort),
+            ports.abort_discard.eq(registers.program_control_discard),
+            registers.unit_status_state.eq(status.state),
+            registers.unit_status_cause.eq(status.cause),
+            registers.unit_status_attempt.eq(status.attempt),
+            registers.unit_status_index.eq(status.index),
+            registers.unit_status_iteration.eq(status.iteration),
+            registers.unit_progress_issued.eq(ports.issued),
+            registers.unit_progress_failed.eq(ports.failed),
+            registers.dropped_count.eq(ports.dropped),
+            registers.irq_status_unit_failed_set.eq(causes[Cause.FAILED] | causes[Cause.WATCHDOG]),
+            registers.irq_status_late_set.eq(causes[Cause.LATE]),
+            registers.irq_status_aborted_set.eq(causes[Cause.ABORTED]),
+        ]

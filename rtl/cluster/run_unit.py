@@ -5,7 +5,7 @@ from amaranth.lib import enum, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from arch.nfp import ClusterConfig
-from rtl.scheduler.signature import Completion, issue_layout
+from rtl.scheduler.supervision_signature import completion_signature, offer_layout
 from rtl.streams import PointLayout
 
 __all__ = ["RunUnit"]
@@ -35,7 +35,7 @@ class RunUnit(Component):
     -------
     scheduled : In(1); changes while no point is inside
     issue : In(stream), descriptor and iteration
-    complete : Out(completion)
+    complete : Out(completion); in supervised builds an error if a result of the run is one
     i, o : In, Out(stream of PointLayout)
     result_moves, result_last, result_error : In, a result leaves the cluster; it ends a run; its processor failed
     active : Out(1), a nano-operation is in work
@@ -47,7 +47,7 @@ class RunUnit(Component):
         self.config = config
         mlp = config.nfp.mlp
         points = stream.Signature(PointLayout(config.nfp.encoding.n_pos_dims, mlp.side_inputs, mlp.profile.value_bits))
-        issue, completion = issue_layout(config.scheduler), Completion(config.scheduler)
+        issue, completion = offer_layout(config.scheduler), completion_signature(config.scheduler)
         super().__init__(
             {
                 "scheduled": In(1),
@@ -76,6 +76,10 @@ class RunUnit(Component):
             self.complete.index.eq(self.index),
             self.error.eq(self.complete.valid & wrong),
         ]
+        if self.config.scheduler.supervised:
+            m.d.comb += self.complete.error.eq(wrong)
+            with m.If(self.issue.valid & self.issue.ready):
+                m.d.sync += self.complete.attempt.eq(self.issue.payload.attempt)
         with m.If(self.result_moves & self.result_error):
             m.d.sync += wrong.eq(1)
         with m.Switch(state):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from amaranth.hdl import Module, Mux
 from amaranth.lib import stream
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
 from arch.load import LoadTarget
 from arch.load_check import FAULT_BITS
@@ -15,8 +15,9 @@ from rtl.cluster.program_loader import ProgramLoader
 from rtl.cluster.run_unit import RunUnit
 from rtl.nfp.nfp import Nfp
 from rtl.nfp.nfp_counters import CountersLayout
-from rtl.scheduler.scheduler_unit import CYCLE_BITS, SchedulerUnit
-from rtl.scheduler.signature import Completion, issue_layout
+from rtl.scheduler.scheduler_unit import CYCLE_BITS
+from rtl.scheduler.supervised_scheduler import scheduler_of
+from rtl.scheduler.supervision_signature import completion_signature, offer_layout, supervision_members
 from rtl.streams import LoadLayout, PointLayout
 
 __all__ = ["ScheduledCluster"]
@@ -50,6 +51,7 @@ class ScheduledCluster(Component):
     complete : In(completion).array(n_units - 1)
     run_active, run_index : Out, a nano-operation of the cluster is in work, and its descriptor
     run_error : Out(1), one clock: it completes and a result of it was an error
+    supervision : with ``supervised``, the ports of ``rtl.scheduler.SupervisedScheduler`` that are for the host
     """
 
     def __init__(self, config: ClusterConfig, make_nfp: Callable[[NfpConfig], Component] = Nfp) -> None:
@@ -57,9 +59,9 @@ class ScheduledCluster(Component):
         mlp, scheduler = config.nfp.mlp, config.scheduler
         points = PointLayout(config.nfp.encoding.n_pos_dims, mlp.side_inputs, mlp.profile.value_bits)
         self._cluster = NfpCluster(config, make_nfp)
-        self._scheduler = SchedulerUnit(scheduler)
+        self._scheduler = scheduler_of(scheduler)
         self._outside = [unit for unit in range(scheduler.n_units) if unit != config.scheduler_unit]
-        issue, outside = issue_layout(scheduler), len(self._outside)
+        issue, outside = offer_layout(scheduler), len(self._outside)
         super().__init__(
             {
                 "load": In(stream.Signature(LoadLayout())),
@@ -79,10 +81,11 @@ class ScheduledCluster(Component):
                 "fault": Out(FAULT_BITS),
                 "fault_index": Out(issue["index"].shape),
                 "issue": Out(stream.Signature(issue)).array(outside),
-                "complete": In(Completion(scheduler)).array(outside),
+                "complete": In(completion_signature(scheduler)).array(outside),
                 "run_active": Out(1),
                 "run_index": Out(issue["index"].shape),
                 "run_error": Out(1),
+                **({"supervision": Out(Signature(supervision_members(scheduler)))} if scheduler.supervised else {}),
             }
         )
 
@@ -126,8 +129,16 @@ class ScheduledCluster(Component):
                     self.fault.eq(scheduler.fault),
                     self.fault_index.eq(scheduler.fault_index),
                 ]
+        if self.config.scheduler.supervised:
+            self._supervise(m)
         self._load(m)
         return m
+
+    def _supervise(self, m: Module) -> None:
+        for name, member in supervision_members(self.config.scheduler).items():
+            outer, inner = getattr(self.supervision, name), getattr(self._scheduler, name)
+            pairs = zip(outer, inner, strict=True) if member.dimensions else [(outer, inner)]
+            m.d.comb += [ours.eq(its) if member.flow is Out else its.eq(ours) for ours, its in pairs]
 
     def _load(self, m: Module) -> None:
         m.submodules.program_loader = loader = ProgramLoader(self.config.scheduler)

@@ -7,10 +7,10 @@ from amaranth.lib.wiring import In, Out
 from arch.descriptor import COUNT_BITS, index_bits, predecessor_fields
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.signature import LoadTable, descriptor_layout, issue_layout, load_layout
+from rtl.scheduler.supervision_signature import DROPPED_BITS
 
-__all__ = ["DROPPED_BITS", "ITERATIONS", "DropTracker"]
+__all__ = ["ITERATIONS", "DropTracker"]
 
-DROPPED_BITS = 32
 ITERATIONS = 4
 """Iterations a row is kept of: those in flight wait for one before and, at most, one after them."""
 

@@ -27,8 +27,8 @@ class ProgramBuffer(wiring.Component):
 
     Timing
     ------
-    A program of n words begins n + 1 clocks after ``done`` or after the verdict, n + 2 after ``start`` while idle; one
-    that stands in the tables already 1 clock after.
+    A program of n words is started n + 1 clocks after ``done``, n + 2 after the verdict, or after ``start`` while idle;
+    one that stands in the tables already 1 clock after.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class ProgramBuffer(wiring.Component):
     accepted, refused : In(1), the verdict
     o : Out(stream), words for the tables; they are taken at once
     running, done : In(1), a program runs; it ends
-    begins : Out(1), the program in the tables begins
+    start_unit : Out(1), start the program in the tables
     asked : Out(1), a program is asked for
     """
 
@@ -60,7 +60,7 @@ class ProgramBuffer(wiring.Component):
                 "o": Out(load_signature(config)),
                 "running": In(1),
                 "done": In(1),
-                "begins": Out(1),
+                "start_unit": Out(1),
                 "asked": Out(1),
             }
         )
@@ -110,14 +110,14 @@ class ProgramBuffer(wiring.Component):
             read.addr.eq(Cat(position, half ^ switches)),
             self.o.payload.eq(read.data),
             self.o.valid.eq(passing & (position <= n_words)),
-            self.begins.eq(passing & (position > n_words) | self.asked & ~is_new & held & ~passing & ~self.running),
+            self.start_unit.eq(passing & (position > n_words) | self.asked & ~is_new & held & ~passing & ~self.running),
         ]
         with m.If(passes | passing):
             m.d.sync += [position.eq(position + 1), passing.eq(1)]
         with m.If(switches):
             m.d.sync += [half.eq(~half), n_words.eq(n_next), n_next.eq(0), full.eq(0), checked.eq(0)]
             m.d.sync += [is_new.eq(0), present.eq(1), held.eq(0)]
-        with m.If(self.begins):
+        with m.If(self.start_unit):
             m.d.sync += [self.asked.eq(0), passing.eq(0), position.eq(0), held.eq(1)]
         with m.If(self.cancel):
             m.d.sync += [self.asked.eq(0), passing.eq(0), position.eq(0), held.eq(0)]

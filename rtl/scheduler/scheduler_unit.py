@@ -75,6 +75,7 @@ class SchedulerUnit(wiring.Component):
     fault, fault_index : Out, with ``check_load``: why and where, as :mod:`rtl.scheduler.load_checker` says
 
     trace, trace_lost, stalls, credits : with ``trace``: as :class:`rtl.scheduler.trace_stream.TraceStream` says
+    begins : Out(1), with ``supervised`` or ``buffered``: the program begins
     base, turn_older, turn_parity : Out, with ``supervised``: the older iteration in flight, and of every place whether
         its next iteration is that one, and that one's parity
 
@@ -104,6 +105,7 @@ class SchedulerUnit(wiring.Component):
                 **(verdict if config.check_load else {}),
                 **(trace_members(config) if config.trace else {}),
                 **(turns if config.supervised else {}),
+                **({"begins": Out(1)} if config.supervised or config.buffered else {}),
             }
         )
 
@@ -158,6 +160,8 @@ class SchedulerUnit(wiring.Component):
             ]
         if config.trace:
             self._trace(m, starting, parts)
+        if config.supervised or config.buffered:
+            m.d.comb += self.begins.eq(starting)
         if config.supervised:
             m.d.comb += [
                 self.base.eq(loop.base),

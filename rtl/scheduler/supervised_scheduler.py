@@ -6,17 +6,16 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, ResetInserter, Signal, 
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.descriptor import COUNT_BITS, index_bits
+from arch.descriptor import index_bits
 from arch.load_check import FAULT_BITS
 from arch.scheduler import SchedulerConfig
-from arch.supervision import CAUSE_BITS, DECISION_BITS
-from rtl.scheduler.drop_tracker import DROPPED_BITS, DropTracker
+from rtl.scheduler.drop_tracker import DropTracker
 from rtl.scheduler.interrupt_causes import InterruptCauses
 from rtl.scheduler.load_checker import LoadChecker
 from rtl.scheduler.program_buffer import ProgramBuffer
 from rtl.scheduler.scheduler_unit import CYCLE_BITS, SchedulerUnit
 from rtl.scheduler.signature import LoadTable, load_signature
-from rtl.scheduler.supervision_signature import completion_signature, offer_layout, status_layout
+from rtl.scheduler.supervision_signature import completion_signature, offer_layout, supervision_members
 from rtl.scheduler.trace_stream import trace_members
 from rtl.scheduler.unit_guard import UnitGuard
 
@@ -58,6 +57,7 @@ class SupervisedScheduler(wiring.Component):
     abort, abort_discard : In(1), end the program; without waiting for what is in flight
     aborted : Out(1), the abort is complete
     dropped : Out(32), nano-operations dropped since the program began
+    events : Out, by ``arch.supervision.Cause``, what happens in this clock
     interrupt, causes, enable, clear : as :class:`rtl.scheduler.interrupt_causes.InterruptCauses` says
 
     All from ``resolve`` on with ``supervised`` only.
@@ -67,23 +67,6 @@ class SupervisedScheduler(wiring.Component):
         self.config = config
         n_units, index = config.n_units, index_bits(config.n_descriptors)
         verdict = {"refused": Out(1), "fault": Out(FAULT_BITS), "fault_index": Out(index)}
-        supervision = {
-            "resolve": In(DECISION_BITS).array(n_units),
-            "drop_failed": In(1),
-            **({"watchdog_limit": In(config.watchdog_bits).array(n_units)} if config.watchdog_bits else {}),
-            "failed": Out(n_units),
-            "status": Out(status_layout(config)).array(n_units),
-            "probe": In(index),
-            "issued": Out(COUNT_BITS),
-            "abort": In(1),
-            "abort_discard": In(1),
-            "aborted": Out(1),
-            "dropped": Out(DROPPED_BITS),
-            "interrupt": Out(1),
-            "causes": Out(CAUSE_BITS),
-            "enable": In(CAUSE_BITS),
-            "clear": In(CAUSE_BITS),
-        }
         super().__init__(
             {
                 "load": In(load_signature(config)),
@@ -97,7 +80,7 @@ class SupervisedScheduler(wiring.Component):
                 **(verdict if config.check_load else {}),
                 **(trace_members(config) if config.trace else {}),
                 **({"begins": Out(1)} if config.buffered else {}),
-                **(supervision if config.supervised else {}),
+                **(supervision_members(config) if config.supervised else {}),
             }
         )
 
@@ -105,8 +88,8 @@ class SupervisedScheduler(wiring.Component):
         m = Module()
         config = self.config
         check_inside = config.check_load and not config.buffered
-        unit = SchedulerUnit(replace(config, check_load=check_inside, watchdog_bits=0, buffered=False))
-        self._wipe, self._begin = Signal(), Signal()
+        unit = SchedulerUnit(replace(config, check_load=check_inside))
+        self._wipe = Signal()
         m.submodules.unit = ResetInserter(self._wipe)(unit)
         # an abort is under way
         self._stops = Signal()
@@ -140,8 +123,7 @@ class SupervisedScheduler(wiring.Component):
             unit.load.valid.eq(self.load.valid & ~self._stops),
             self.load.ready.eq(unit.load.ready & ~self._stops),
             taken.eq(self.load.valid & self.load.ready),
-            self._begin.eq(self.start & loaded & ~self.busy),
-            unit.start.eq(self._begin),
+            unit.start.eq(self.start & loaded & ~self.busy),
             self.busy.eq(unit.busy | self._stops),
         ]
         with m.If(taken):
@@ -161,9 +143,8 @@ class SupervisedScheduler(wiring.Component):
             buffer.cancel.eq(self._wipe),
             buffer.running.eq(unit.busy),
             buffer.done.eq(unit.done),
-            unit.start.eq(buffer.begins),
-            self._begin.eq(buffer.begins),
-            self.begins.eq(buffer.begins),
+            unit.start.eq(buffer.start_unit),
+            self.begins.eq(unit.begins),
             self.busy.eq(unit.busy | buffer.asked | self._stops),
         ]
         if not self.config.check_load:
@@ -210,7 +191,7 @@ class SupervisedScheduler(wiring.Component):
         m.d.comb += [
             tracker.load_valid.eq(unit.load.valid & unit.load.ready),
             tracker.load.eq(unit.load.payload),
-            tracker.begin.eq(self._begin),
+            tracker.begin.eq(unit.begins),
             self.dropped.eq(tracker.dropped),
         ]
         # what is quiet in one clock is wiped in the next
@@ -220,7 +201,7 @@ class SupervisedScheduler(wiring.Component):
             self._wipe.eq(stops & ~self._wipe & (discards | Cat(guard.quiet for guard in guards).all())),
         ]
         m.d.comb += self.aborted.eq(self._wipe)
-        with m.If(self._begin | self._wipe):
+        with m.If(unit.begins | self._wipe):
             m.d.sync += self.protocol_error.eq(0)
         with m.If(unexpected):
             m.d.sync += self.protocol_error.eq(1)
@@ -235,7 +216,8 @@ class SupervisedScheduler(wiring.Component):
         }
         m.d.comb += [
             unexpected.eq(Cat(guard.unexpected for guard in guards).any()),
-            interrupts.events.eq(Cat(event for event in events.values())),
+            self.events.eq(Cat(event for event in events.values())),
+            interrupts.events.eq(self.events),
             interrupts.clear.eq(self.clear),
             interrupts.enable.eq(self.enable),
             self.causes.eq(interrupts.causes),

@@ -2,14 +2,24 @@
 
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum, wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Member, Out
 
 from arch.descriptor import COUNT_BITS, index_bits
 from arch.scheduler import SchedulerConfig
-from arch.supervision import ATTEMPT_BITS
+from arch.supervision import ATTEMPT_BITS, CAUSE_BITS, DECISION_BITS
 from rtl.scheduler.signature import Completion, issue_layout
 
-__all__ = ["GuardedCompletion", "UnitState", "completion_signature", "offer_layout", "status_layout"]
+__all__ = [
+    "DROPPED_BITS",
+    "GuardedCompletion",
+    "UnitState",
+    "completion_signature",
+    "offer_layout",
+    "status_layout",
+    "supervision_members",
+]
+
+DROPPED_BITS = 32
 
 
 class UnitState(enum.Enum, shape=unsigned(2)):
@@ -56,3 +66,27 @@ def status_layout(config: SchedulerConfig) -> data.StructLayout:
             "attempt": ATTEMPT_BITS,
         }
     )
+
+
+def supervision_members(config: SchedulerConfig) -> dict[str, Member]:
+    """Ports by which a host supervises the units; :class:`rtl.scheduler.supervised_scheduler.SupervisedScheduler` has
+    their meaning."""
+    n_units = config.n_units
+    return {
+        "resolve": In(DECISION_BITS).array(n_units),
+        "drop_failed": In(1),
+        **({"watchdog_limit": In(config.watchdog_bits).array(n_units)} if config.watchdog_bits else {}),
+        "failed": Out(n_units),
+        "status": Out(status_layout(config)).array(n_units),
+        "probe": In(index_bits(config.n_descriptors)),
+        "issued": Out(COUNT_BITS),
+        "abort": In(1),
+        "abort_discard": In(1),
+        "aborted": Out(1),
+        "dropped": Out(DROPPED_BITS),
+        "events": Out(CAUSE_BITS),
+        "interrupt": Out(1),
+        "causes": Out(CAUSE_BITS),
+        "enable": In(CAUSE_BITS),
+        "clear": In(CAUSE_BITS),
+    }

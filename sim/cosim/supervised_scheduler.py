@@ -11,9 +11,9 @@ from amaranth.lib.wiring import In, Out
 from arch.descriptor import COUNT_BITS, index_bits, pack_program
 from arch.scheduler import SchedulerConfig
 from arch.supervision import ATTEMPT_BITS, CAUSE_BITS, DECISION_BITS
-from rtl.scheduler.drop_tracker import DROPPED_BITS
 from rtl.scheduler.signature import LoadTable, load_signature
 from rtl.scheduler.supervised_scheduler import SupervisedScheduler
+from rtl.scheduler.supervision_signature import DROPPED_BITS
 from sim.cosim.payload import pack_payloads, unpack_payloads
 from sim.cosim.scheduler import load_payloads
 from sim.cosim.simulator import RtlSimulator
