@@ -1,6 +1,6 @@
 """A program on the scheduler's RTL beside the same program on its cycle model, clock by clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from arch.program import Program
 from arch.scheduler import SchedulerConfig
 from sim.cosim.scheduler import SchedulerRun, run_program
-from sim.engine.scheduler import SchedulerTimeline, durations_in_clocks, simulate
+from sim.engine.scheduler import Rates, SchedulerTimeline, durations_in_clocks, simulate
 
 __all__ = ["CLOCK_HZ", "ProgramCheck", "check_program"]
 
@@ -62,11 +62,30 @@ class ProgramCheck:
 
 
 def check_program(
-    program: Program, *, layers: int = 8, clock_hz: float = CLOCK_HZ, progress: Callable[[int, int], None] | None = None
+    program: Program,
+    *,
+    layers: int = 8,
+    clock_hz: float = CLOCK_HZ,
+    durations_clk: Sequence[int] | None = None,
+    rates: Rates | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ProgramCheck:
-    """Run the first ``layers`` of a program with its own durations on both; the run is bounded by twice the model's."""
+    """Run the first ``layers`` of a program on both; the run is bounded by twice the model's.
+
+    Parameters
+    ----------
+    program : what to run
+    layers : iterations of it
+    clock_hz : of the scheduler
+    durations_clk : solo clocks of every nano-operation; by default those of the program
+    rates : how nano-operations slow one another, as for :func:`sim.engine.scheduler.simulate`; each then takes in the
+        RTL's run what it took in the model's, iteration by iteration, and both must decide the same in every clock
+    progress : called with nano-operations completed and in all
+    """
     body = replace(program, count=min(layers, program.count))
-    config, durations = SchedulerConfig.for_program(body), durations_in_clocks(body, clock_hz)
-    model = simulate(body, config, durations_clk=durations)
-    run = run_program(body, config, durations, max_cycles=2 * model.makespan_clk + 1000, progress=progress)
+    config = SchedulerConfig.for_program(body)
+    solo = durations_in_clocks(body, clock_hz) if durations_clk is None else tuple(durations_clk)
+    model = simulate(body, config, durations_clk=solo, rates=rates)
+    taken = np.array(solo) if rates is None else model.complete_clk - model.issue_clk
+    run = run_program(body, config, taken, max_cycles=2 * model.makespan_clk + 1000, progress=progress)
     return ProgramCheck(rtl=run, model=model, clock_hz=clock_hz)

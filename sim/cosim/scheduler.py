@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from amaranth.hdl import Array, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from arch.descriptor import COUNT_BITS, PackedProgram, index_bits, pack_program
+from arch.errors import InputError
 from arch.program import Program
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.scheduler_unit import CYCLE_BITS, SchedulerUnit
@@ -67,21 +69,25 @@ class TimedScheduler(wiring.Component):
     Parameters
     ----------
     config : the scheduler unit
+    n_iterations : iterations with durations of their own, a power of two; later ones begin again with the first
 
     Members
     -------
     load : In(stream), as the unit's
-    durations : In(stream), clocks from issue to completion of each descriptor, at least 1
+    durations : In(stream), clocks from issue to completion of each descriptor in each iteration, at least 1
     go : In(stream), one transfer starts the program
     trace_0 .. trace_{n_units - 1} : Out(stream), one record a completed nano-operation
     records : Out(stream), of a build with ``trace``, the unit's
     finish : Out(stream), clock of the end, and what the counters of a ``trace`` say then
     """
 
-    def __init__(self, config: SchedulerConfig) -> None:
-        self.config = config
+    def __init__(self, config: SchedulerConfig, n_iterations: int = 1) -> None:
+        if n_iterations < 1 or n_iterations & n_iterations - 1:
+            raise InputError(f"n_iterations of a timed scheduler must be a power of two, not {n_iterations!r}")
+        self.config, self.n_iterations = config, n_iterations
         index = index_bits(config.n_descriptors)
-        self.duration_layout = data.StructLayout({"index": index, "clocks": _DURATION_BITS})
+        self._turn_bits = n_iterations.bit_length() - 1
+        self.duration_layout = data.StructLayout({"index": index + self._turn_bits, "clocks": _DURATION_BITS})
         self.record_layout = data.StructLayout(
             {"index": index, "iteration": COUNT_BITS, "issue": CYCLE_BITS, "complete": CYCLE_BITS}
         )
@@ -105,14 +111,19 @@ class TimedScheduler(wiring.Component):
         m = Module()
         m.submodules.unit = scheduler = SchedulerUnit(self.config)
         wiring.connect(m, wiring.flipped(self.load), scheduler.load)
-        durations = Array(Signal(_DURATION_BITS, name=f"duration_{n}") for n in range(self.config.n_descriptors))
+        depth = self.n_iterations << index_bits(self.config.n_descriptors)
+        m.submodules.durations = durations = Memory(shape=unsigned(_DURATION_BITS), depth=depth, init=[])
+        write = durations.write_port()
         m.d.comb += [
             self.durations.ready.eq(1),
             self.go.ready.eq(~scheduler.busy),
             scheduler.start.eq(self.go.valid & self.go.ready & self.go.payload.start),
         ]
-        with m.If(self.durations.valid):
-            m.d.sync += durations[self.durations.payload.index].eq(self.durations.payload.clocks)
+        m.d.comb += [
+            write.en.eq(self.durations.valid),
+            write.addr.eq(self.durations.payload.index),
+            write.data.eq(self.durations.payload.clocks),
+        ]
         for number in range(self.config.n_units):
             self._execute(m, scheduler, number, durations)
         with m.If(scheduler.done):
@@ -133,14 +144,16 @@ class TimedScheduler(wiring.Component):
                 m.d.sync += [result[name][unit].eq(stalls[name]) for unit, stalls in enumerate(scheduler.stalls)]
             m.d.sync += [result.credits[pool].eq(held) for pool, held in enumerate(scheduler.credits)]
 
-    def _execute(self, m: Module, scheduler: SchedulerUnit, number: int, durations: Array) -> None:
+    def _execute(self, m: Module, scheduler: SchedulerUnit, number: int, durations: Memory) -> None:
         """One unit: count a nano-operation's clocks down, then complete it."""
         issue, complete = scheduler.issue[number], scheduler.complete[number]
         trace = getattr(self, f"trace_{number}")
         busy = Signal(name=f"busy_{number}")
         left = Signal(_DURATION_BITS, name=f"left_{number}")
         record = trace.payload
+        read = durations.read_port(domain="comb")
         m.d.comb += [
+            read.addr.eq(Cat(issue.payload.index, issue.payload.iteration[: self._turn_bits])),
             issue.ready.eq(~busy),
             complete.valid.eq(busy & (left == 1)),
             complete.index.eq(record.index),
@@ -150,7 +163,7 @@ class TimedScheduler(wiring.Component):
         with m.If(issue.valid & issue.ready):
             m.d.sync += [
                 busy.eq(1),
-                left.eq(durations[issue.payload.index]),
+                left.eq(read.data),
                 record.index.eq(issue.payload.index),
                 record.iteration.eq(issue.payload.iteration),
                 record.issue.eq(scheduler.cycle),
@@ -167,11 +180,12 @@ class SchedulerSimulator:
     Parameters
     ----------
     config : the scheduler unit
+    n_iterations : iterations with durations of their own, a power of two
     """
 
-    def __init__(self, config: SchedulerConfig) -> None:
+    def __init__(self, config: SchedulerConfig, n_iterations: int = 1) -> None:
         self.config = config
-        self._bench = TimedScheduler(config)
+        self._bench = TimedScheduler(config, n_iterations)
         self._simulator = RtlSimulator(self._bench, "timed_scheduler")
 
     def __enter__(self) -> Self:
@@ -184,13 +198,15 @@ class SchedulerSimulator:
     def run(
         self,
         program: Program,
-        durations_clk: Sequence[int],
+        durations_clk: Sequence[int] | np.ndarray,
         *,
         max_cycles: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> SchedulerRun:
         """Load and run ``program``; units take ``durations_clk`` clocks from issue to completion.
 
+        One duration a nano-operation, or (iterations, nano-operations) of them where they differ from iteration to
+        iteration, no more iterations than the simulator was built for.
         ``progress`` is called with nano-operations completed and in all, as the run goes on.
 
         Raises
@@ -203,7 +219,7 @@ class SchedulerSimulator:
         counts = dict.fromkeys(range(self.config.n_units), 0)
         for nano in program.nano_operations:
             counts[port[nano.unit]] += program.count
-        durations = {"index": np.arange(len(durations_clk)), "clocks": np.asarray(durations_clk)}
+        durations = self._durations(np.atleast_2d(np.asarray(durations_clk)), program.count)
         inputs = {
             "load": load_payloads(packed, self.config),
             "durations": pack_payloads(bench.duration_layout, durations),
@@ -231,17 +247,28 @@ class SchedulerSimulator:
             trace = _trace_of(program, records, finish)
         return SchedulerRun(issue_clk=issue, complete_clk=complete, cycles=int(finish["cycle"][0]), trace=trace)
 
+    def _durations(self, clocks: np.ndarray, count: int) -> dict[str, np.ndarray]:
+        """Address and clocks of every entry of the bench's table; one row of clocks serves for every turn."""
+        turns, n = self._bench.n_iterations, clocks.shape[1]
+        if len(clocks) not in (1, count) or (len(clocks) > 1 and count > turns):
+            raise InputError(f"iterations of durations must be 1, or {count} of at most {turns}, not {len(clocks)}")
+        rows = np.arange(turns).clip(max=len(clocks) - 1)
+        address = np.arange(turns)[:, None] << index_bits(self.config.n_descriptors) | np.arange(n)
+        return {"index": address.ravel(), "clocks": clocks[rows].ravel()}
+
 
 def run_program(
     program: Program,
     config: SchedulerConfig,
-    durations_clk: Sequence[int],
+    durations_clk: Sequence[int] | np.ndarray,
     *,
     max_cycles: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> SchedulerRun:
     """Run one program on the RTL, as :meth:`SchedulerSimulator.run` does."""
-    with SchedulerSimulator(config) as simulator:
+    several = np.ndim(durations_clk) == 2 and len(durations_clk) > 1
+    n_iterations = 1 << (program.count - 1).bit_length() if several else 1
+    with SchedulerSimulator(config, n_iterations) as simulator:
         return simulator.run(program, durations_clk, max_cycles=max_cycles, progress=progress)
 
 
