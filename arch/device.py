@@ -7,9 +7,12 @@ a device with a source per figure; ``arch.workload`` reads them.
 import math
 from dataclasses import dataclass
 
-from arch.errors import InputError, check_instance, check_integer, check_positive
+from arch.errors import InputError, check_instance, check_integer, check_one_of, check_positive
 
-__all__ = ["GpuConfig", "MemoryConfig", "NetworkConfig", "NodeConfig", "SystolicConfig"]
+__all__ = ["KERNELS", "GpuConfig", "MemoryConfig", "NetworkConfig", "NodeConfig", "SystolicConfig"]
+
+KERNELS = ("a100", "h200")
+"""GPUs whose kernels were measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +97,7 @@ class GpuConfig:
     network : its links to its peers; None for a GPU that works alone
     n_sms : streaming multiprocessors, None if no source gives it
     systolic : arrays beside it that take over the GEMMs; None for a GPU without
+    kernels : GPU whose measured kernels serve for this one, scaled by the peaks: one of ``KERNELS``
     """
 
     name: str
@@ -102,8 +106,10 @@ class GpuConfig:
     network: NetworkConfig | None = None
     n_sms: int | None = None
     systolic: SystolicConfig | None = None
+    kernels: str = "a100"
 
     def __post_init__(self) -> None:
+        check_one_of(f"kernels of {self.name}", self.kernels, KERNELS)
         check_positive(f"fp16_flops_per_s of {self.name}", self.fp16_flops_per_s)
         check_instance(f"memory of {self.name}", self.memory, MemoryConfig)
         if self.network is not None:

@@ -110,6 +110,7 @@ def load_gpu(name: str) -> GpuConfig:
         memory=MemoryConfig(**{key.removeprefix("memory."): value[key] for key in value if key.startswith("memory.")}),
         network=None if bandwidth is None else NetworkConfig(bandwidth_bytes_per_s=bandwidth),
         systolic=SystolicConfig(**arrays) if arrays else None,
+        kernels=value.get("kernels", "a100"),
     )
 
 

@@ -105,7 +105,7 @@ def _run_rtl(found: "ScheduleSearch") -> dict[str, Any]:
     from sim.cosim.program_check import check_program
 
     with progress("running the program on the RTL") as update:
-        return check_program(found.program, progress=update).as_json()
+        return check_program(found.program, rates=found.rates, progress=update).as_json()
 
 
 def _print(found: "ScheduleSearch", result: dict[str, Any]) -> None:

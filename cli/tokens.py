@@ -1,19 +1,20 @@
 """``ngpc tokens``: how fast a served language model runs, sequentially and with overlapped nano-batches."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from arch.errors import InputError
 from cli.output import JsonOption, print_json, print_table, progress
 from cli.timeline_files import SvgOption, TraceOption, write_timelines
 from sim.machine.critical_path import critical_path, idle_intervals
 from sim.machine.interference import INTERFERENCE_TABLES
+from sim.machine.program_shape import OUTPUTS
 from sim.machine.timeline import Timeline
-from sim.machine.tokens import EXECUTIONS, SHARINGS, TokenRow, TokenTiming, time_tokens
+from sim.machine.token_case import EXECUTIONS, LEVELS
+from sim.machine.tokens import SHARINGS, TokenRow, TokenTiming, time_tokens
+from sim.machine.utilisation import RESOURCES, utilisation
 
 __all__ = ["tokens"]
 
@@ -34,6 +35,10 @@ def tokens(
     ] = None,
     program: Annotated[str | None, typer.Option(help="Program preset or file instead of the model's own.")] = None,
     batch: Annotated[int, typer.Option(help="Rows of the dense batch; 0: the program's.")] = 0,
+    decode_rows: Annotated[int, typer.Option(help="Rows that decode; -1: as the lengths have it.")] = -1,
+    context: Annotated[float, typer.Option(help="Mean context of a decoding row; 0: as the lengths have it.")] = 0.0,
+    level: Annotated[str, typer.Option(help=f"Cost model: {', '.join(LEVELS)}.")] = "interference",
+    output: Annotated[str, typer.Option(help=f"Output projection on several GPUs: {', '.join(OUTPUTS)}.")] = "program",
     interference: Annotated[str, typer.Option(help=f"P(R) table: {' or '.join(INTERFERENCE_TABLES)}.")] = "artifact",
     sharing: Annotated[str, typer.Option(help=f"What unused shares do: {' or '.join(SHARINGS)}.")] = "shared",
     losses: Annotated[
@@ -47,8 +52,8 @@ def tokens(
     """Time an iteration of a served language model, beside what was published for the same case.
 
     Sources: calibrated from published kernel times, run on the scheduler's cycle model, published by a paper. On the
-    RTL every nano-operation takes the time it takes in the steady layer, interference included. Exit code 1 if the RTL
-    differs from the cycle model.
+    RTL eight layers run at 10 MHz, every nano-operation as long as interference makes it in that layer. Exit code 1 if
+    the RTL differs from the cycle model in any clock.
     """
     timing = time_tokens(
         model=model,
@@ -58,17 +63,18 @@ def tokens(
         executions=execution or None,
         program=program,
         rows=batch or None,
+        decode_rows=None if decode_rows == -1 else decode_rows,
+        context=context or None,
+        level=level,
+        output=output,
         interference=interference,
         sharing=sharing,
     )
-    if not timing.timelines and (losses or rtl or trace or svg):
-        raise InputError("execution must be one that runs a program for --losses, --rtl, --trace and --svg, not only "
-                         "sequential")  # fmt: skip
     result: dict[str, Any] = timing.as_json()
     if losses:
-        result["losses"] = {name: _losses(timeline) for name, timeline in timing.timelines.items()}
+        result["losses"] = {name: _losses(timeline, timing) for name, timeline in timing.timelines.items()}
     if rtl:
-        result["rtl"] = _on_rtl(timing.timelines)
+        result["rtl"] = _on_rtl(timing)
     write_timelines(timing.timelines, trace, svg)
     if json:
         print_json(result)
@@ -79,26 +85,26 @@ def tokens(
         raise typer.Exit(1)
 
 
-def _on_rtl(timelines: Mapping[str, Timeline]) -> dict[str, dict[str, object]]:
-    """Each program on the RTL with the durations of its steady layer, and the period the overlapped model had."""
-    from sim.cosim.program_check import check_program
+def _on_rtl(timing: TokenTiming) -> dict[str, dict[str, object]]:
+    """Each program on the RTL, interference included, and the period the table's model had."""
+    from sim.cosim.program_check import CLOCK_HZ, check_program
 
     runs = {}
     with progress("running programs on the RTL") as update:
-        for name, timeline in timelines.items():
-            steady = {entry.nano_operation: entry.duration_us for entry in timeline.layer(timeline.program.count // 2)}
-            nanos = timeline.program.nano_operations
-            timed = tuple(replace(nano, duration_us=steady[nano.name]) for nano in nanos)
-            check = check_program(replace(timeline.program, nano_operations=timed), progress=update)
+        for name, timeline in timing.timelines.items():
+            program, durations, rates = timing.case.scheduled(name, CLOCK_HZ)
+            check = check_program(program, durations_clk=durations, rates=rates, progress=update)
             runs[name] = {**check.as_json(), "period_us_model": timeline.period_us}
     return runs
 
 
-def _losses(timeline: Timeline) -> dict[str, list[dict[str, object]]]:
-    """Critical path and idle units of one period of the steady state, microseconds from the path's first start."""
+def _losses(timeline: Timeline, timing: TokenTiming) -> dict[str, Any]:
+    """Critical path, idle units and used resources of one period of the steady state, microseconds from its start."""
     path = critical_path(timeline)
     start = path[-1].entry.end_us - timeline.period_us
+    used = utilisation(timeline, timing.case.times)
     return {
+        "utilisation": {name: used.mean(name) for name in RESOURCES},
         "critical_path": [
             {
                 "nano_operation": step.entry.nano_operation,
@@ -125,6 +131,8 @@ def _losses(timeline: Timeline) -> dict[str, list[dict[str, object]]]:
 def _print(timing: TokenTiming, result: dict[str, Any], title: str) -> None:
     print_table(title, _COLUMNS, [_cells(row) for row in timing.rows], "\n".join(_remarks(timing.rows)))
     for name, found in result.get("losses", {}).items():
+        parts = [tuple(f"{part:.1%}" for part in found["utilisation"].values())]
+        print_table(f"{name}: of the peaks over a period", RESOURCES, parts)
         steps = [tuple(step.values()) for step in found["critical_path"]]
         columns = ("nano-operation", "unit", "layer", "start us", "end us", "the next waits for")
         print_table(f"{name}: critical path of a period", columns, steps)

@@ -4,13 +4,14 @@ The programs of ``workloads/programs`` give operations, sizes, shares and waits.
 follows from the batch, how long each takes from :class:`sim.machine.token_times.TokenTimes`.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from arch.errors import InputError
 from arch.program import NanoOperation, Program, chunk_mask
 from sim.engine.scheduler import Rates
 from sim.machine.interference import performance
-from sim.machine.token_cost import GEMMS, TokenBatch, gemm_cost
+from sim.machine.token_cost import GEMMS, OperationCost, TokenBatch, attention_cost, gemm_cost, network_cost
 from sim.machine.token_times import ELEMENTWISE, TokenTimes
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "beside_arrays",
     "fit_to_batch",
     "has_known_operations",
+    "kernel_cost",
+    "layer_durations_us",
     "one_stream",
     "shared_rates",
     "solo_durations_us",
@@ -50,8 +53,8 @@ def fit_to_batch(program: Program, batch: TokenBatch) -> Program:
 
     Decode attention follows the parts of ``Rope``, one nano-operation each as far as decode tokens reach; prefill
     attention is one nano-operation. A chunk with both kinds belongs to both. What waited for decode attention of its
-    own chunks waits for all of both attentions where decode tokens do not reach that far. Durations stay as they were,
-    so they want :func:`timed` or :func:`solo_durations_us` after this.
+    own chunks waits for all of both attentions where it has rows of both, and nothing waits for an attention of rows
+    it does not have. Durations stay as they were, so they want :func:`timed` or :func:`solo_durations_us` after this.
 
     Raises
     ------
@@ -62,31 +65,37 @@ def fit_to_batch(program: Program, batch: TokenBatch) -> Program:
     if batch.rows != rows:
         raise InputError(f"rows of the dense batch must be {rows} for program {program.name}, not {batch.rows}")
     decode_stop = -int(-batch.decode_rows // program.chunk_rows)
-    decoding = chunk_mask(0, decode_stop)
-    prefilling = chunk_mask(int(batch.decode_rows // program.chunk_rows), program.n_chunks)
+    decoding = chunk_mask(0, decode_stop) if decode_stop else 0
+    first = int(batch.decode_rows // program.chunk_rows)
+    prefilling = chunk_mask(first, program.n_chunks) if first < program.n_chunks else 0
+    kinds = {"DecodeAttention": decoding, "PrefillAttention": prefilling}
     known = {nano.name: nano for nano in program.nano_operations if nano.operation == "DecodeAttention"}
     template = next(iter(known.values()))
     fitted: list[NanoOperation] = []
     for nano in program.nano_operations:
-        if nano.operation == "PrefillAttention":
+        if nano.operation == "PrefillAttention" and prefilling:
             fitted.append(replace(nano, chunks=prefilling))
-        elif nano.operation != "DecodeAttention":
-            fitted.append(_reaching(nano, decoding))
+        elif nano.operation not in _ATTENTIONS:
+            fitted.append(_reaching(nano, kinds))
         if nano.operation == "Rope" and nano.chunks & decoding:
             name = nano.name.replace("Rope", "DecodeAttention")
             fitted.append(replace(known.get(name, template), name=name, chunks=nano.chunks & decoding))
     return replace(program, nano_operations=tuple(fitted))
 
 
-def _reaching(nano: NanoOperation, decoding: int) -> NanoOperation:
-    """``nano`` with waits that the decode chunks can satisfy."""
+def _reaching(nano: NanoOperation, kinds: Mapping[str, int]) -> NanoOperation:
+    """``nano`` with waits for the attentions that its own chunks have, of the chunks ``kinds`` gives each.
+
+    Where some of its chunks decode and some prefill, no elementwise wait covers them, so it waits for all of both.
+    """
     waits = []
     for wait in nano.predecessors:
-        if wait.operation == "DecodeAttention" and wait.scope == "elementwise" and nano.chunks & ~decoding:
+        if wait.operation == "DecodeAttention" and wait.scope == "elementwise" and nano.chunks & ~kinds[wait.operation]:
             waits += [replace(wait, operation=name, scope="all") for name in _ATTENTIONS]
         else:
             waits.append(wait)
-    return replace(nano, predecessors=tuple(dict.fromkeys(waits)))
+    met = [wait for wait in waits if wait.operation not in kinds or nano.chunks & kinds[wait.operation]]
+    return replace(nano, predecessors=tuple(dict.fromkeys(met)))
 
 
 def solo_durations_us(program: Program, times: TokenTimes) -> tuple[float, ...]:
@@ -95,18 +104,65 @@ def solo_durations_us(program: Program, times: TokenTimes) -> tuple[float, ...]:
     return tuple(_solo_us(program, nano, times, normed) for nano in program.nano_operations)
 
 
+def layer_durations_us(program: Program, times: TokenTimes) -> tuple[float, ...]:
+    """Time of each operation on the whole batch, of a program made by :func:`sim.machine.program_shape.layer_in_one`.
+
+    Where only all collectives of a layer together were measured, an all-gather has a quarter of their time and an
+    all-reduce half, as of their bytes.
+    """
+    return tuple(_whole_us(nano.operation, times) for nano in program.nano_operations)
+
+
+def _whole_us(operation: str, times: TokenTimes) -> float:
+    kernel = _KERNELS.get(operation)
+    if kernel is None:
+        return (
+            times.nano_batch_us(operation, times.batch.rows)
+            if operation in ELEMENTWISE
+            else times.whole_batch_us(operation)
+        )
+    if times.has_whole_network:
+        return times.whole_batch_us("Network") / (4 if kernel == "AllGather" else 2)
+    return times.nano_batch_us(kernel, times.batch.rows)
+
+
 def _solo_us(program: Program, nano: NanoOperation, times: TokenTimes, normed: int) -> float:
-    decode_rows = times.batch.decode_rows
-    first = (nano.chunks & -nano.chunks).bit_length() - 1
-    first_row, rows = first * program.chunk_rows, nano.chunks.bit_count() * program.chunk_rows
-    if nano.operation == "DecodeAttention":
-        rows = min(first_row + rows, decode_rows) - first_row
-    elif nano.operation == "PrefillAttention":
-        rows = times.batch.prefill_rows
+    rows = _rows(program, nano, times)
     duration = times.nano_batch_us(_KERNELS.get(nano.operation, nano.operation), rows)
     if nano.operation == "DownAllReduce" and not nano.chunks & normed:
         duration += times.nano_batch_us("NormAttention", rows)  # fused into the collective
     return duration
+
+
+def _rows(program: Program, nano: NanoOperation, times: TokenTimes) -> float:
+    """Rows a nano-operation works on; of the attentions those of their own kind."""
+    if nano.operation == "PrefillAttention":
+        return times.batch.prefill_rows
+    if program.n_chunks == 1:  # a layer in one: chunks say nothing of the rows
+        return times.batch.decode_rows if nano.operation == "DecodeAttention" else times.batch.rows
+    first_row = ((nano.chunks & -nano.chunks).bit_length() - 1) * program.chunk_rows
+    rows = nano.chunks.bit_count() * program.chunk_rows
+    if nano.operation == "DecodeAttention":
+        return min(first_row + rows, times.batch.decode_rows) - first_row
+    return rows
+
+
+def kernel_cost(program: Program, nano: NanoOperation, times: TokenTimes) -> OperationCost | None:
+    """Operations and bytes of a nano-operation in one layer; None for element-wise ones and copies."""
+    rows, kernel = _rows(program, nano, times), _KERNELS.get(nano.operation)
+    if nano.operation in GEMMS:
+        return gemm_cost(times.model, nano.operation, rows, 1)
+    if nano.operation in _ATTENTIONS:
+        return attention_cost(times.model, nano.operation, times.batch, 1, rows)
+    if kernel is None:
+        return None
+    whole, part = network_cost(times.model, times.node, rows, 1), 4 if kernel == "AllGather" else 2
+    return OperationCost(
+        operation=nano.operation,
+        flop=whole.flop / part,
+        memory_bytes=whole.memory_bytes / part,
+        network_bytes=whole.network_bytes / part,
+    )
 
 
 def timed(program: Program, times: TokenTimes, table: str = "paper") -> Program:

@@ -1,4 +1,4 @@
-"""A decoder layer in two nano-batches on a GPU whose SMs are split: attention of one beside the GEMMs of the other.
+"""A decoder layer in equal nano-batches on a GPU whose SMs are split: attention of one beside the GEMMs of another.
 
 The law the H200 measurements suggest: both run at their shared rates until the shorter one ends, and the rest of the
 longer one runs at the rate its partition has alone. Rates are measured per number of SMs that attention gets
@@ -14,7 +14,10 @@ from arch.workload import load_calibration
 from sim.machine.token_cost import GEMMS
 from sim.machine.token_times import ELEMENTWISE, TokenTimes
 
-__all__ = ["PARTITIONS", "REGIMES", "PartitionRates", "partition_rates", "partitioned_layer_us", "sequential_layer_us"]
+__all__ = [
+    "PARTITIONS", "REGIMES", "LayerParts", "PartitionRates", "layer_parts", "overlapped_layer_us", "partition_rates",
+    "partitioned_layer_us", "sequential_layer_us",
+]  # fmt: skip
 
 PARTITIONS = ("green", "dynamic")
 """Disjoint SMs by green contexts, or a GEMM that takes its tiles from a counter on the SMs attention leaves."""
@@ -33,6 +36,24 @@ class PartitionRates:
     attention_alone: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayerParts:
+    """Microseconds of one of ``n_batches`` equal nano-batches alone on the machine.
+
+    Parameters
+    ----------
+    n_batches : nano-batches
+    gemm : GEMMs, element-wise operations and prefill attention
+    attention : decode attention
+    collectives : both all-reduces of tensor parallelism; 0 on one GPU
+    """
+
+    n_batches: int
+    gemm: float
+    attention: float
+    collectives: float
+
+
 def partition_rates(partition: str, attention_sms: int) -> PartitionRates:
     """Measured rates, by straight lines between the numbers of SMs measured; others are refused."""
     check_one_of("partition", partition, PARTITIONS)
@@ -48,9 +69,28 @@ def partition_rates(partition: str, attention_sms: int) -> PartitionRates:
     )
 
 
+def layer_parts(times: TokenTimes, regime: str = "burst", n_batches: int = 1, *, prefill: bool = True) -> LayerParts:
+    """The parts of a layer in ``n_batches`` equal nano-batches, with prefill attention or not."""
+    check_one_of("regime", regime, REGIMES)
+    check_integer("n_batches of a layer", n_batches, 1, 64)
+    batch = times.batch
+    rows = batch.rows / n_batches
+    gemm = sum(times.nano_batch_us(name, rows) * _slowdown(times, name, rows, regime) for name in GEMMS)
+    gemm += sum(times.nano_batch_us(name, rows) for name in ELEMENTWISE)
+    if prefill:
+        gemm += times.nano_batch_us("PrefillAttention", batch.prefill_rows / n_batches)
+    return LayerParts(
+        n_batches=n_batches,
+        gemm=gemm,
+        attention=times.nano_batch_us("DecodeAttention", batch.decode_rows / n_batches),
+        collectives=2 * times.nano_batch_us("AllReduce", rows) if times.node.n_gpus > 1 else 0.0,
+    )
+
+
 def sequential_layer_us(times: TokenTimes, regime: str = "burst", n_batches: int = 1, *, prefill: bool = True) -> float:
     """A layer one kernel after the other, in ``n_batches`` equal nano-batches, with prefill attention or not."""
-    return n_batches * sum(_halves_us(times, regime, n_batches, prefill))
+    parts = layer_parts(times, regime, n_batches, prefill=prefill)
+    return n_batches * (parts.gemm + parts.attention + parts.collectives)
 
 
 def partitioned_layer_us(
@@ -65,26 +105,20 @@ def partitioned_layer_us(
     """
     if times.node.name != "h200":
         raise InputError(f"device must be h200 for a layer on split SMs, not {times.node.name!r}")
-    rates = partition_rates(partition, attention_sms)
-    gemm, attention = _halves_us(times, regime, 2, prefill)
+    return overlapped_layer_us(
+        layer_parts(times, regime, 2, prefill=prefill), partition_rates(partition, attention_sms)
+    )
+
+
+def overlapped_layer_us(parts: LayerParts, rates: PartitionRates) -> float:
+    """A layer in steady state, the attention of one nano-batch beside the GEMMs and collectives of another."""
+    gemm, attention = parts.gemm + parts.collectives, parts.attention
     gemm_end, attention_end = gemm / rates.gemm, attention / rates.attention
     if gemm_end > attention_end:
-        half = attention_end + (1 - attention_end / gemm_end) * gemm / rates.gemm_alone
+        one = attention_end + (1 - attention_end / gemm_end) * gemm / rates.gemm_alone
     else:
-        half = gemm_end + (1 - gemm_end / attention_end) * attention / rates.attention_alone
-    return 2 * half
-
-
-def _halves_us(times: TokenTimes, regime: str, n_batches: int, prefill: bool) -> tuple[float, float]:
-    """Everything but decode attention, and decode attention, of one of ``n_batches`` nano-batches."""
-    check_one_of("regime", regime, REGIMES)
-    batch = times.batch
-    rows = batch.rows / n_batches
-    gemm = sum(times.nano_batch_us(name, rows) * _slowdown(times, name, rows, regime) for name in GEMMS)
-    gemm += sum(times.nano_batch_us(name, rows) for name in ELEMENTWISE)
-    if prefill:
-        gemm += times.nano_batch_us("PrefillAttention", batch.prefill_rows / n_batches)
-    return gemm, times.nano_batch_us("DecodeAttention", batch.decode_rows / n_batches)
+        one = gemm_end + (1 - gemm_end / attention_end) * attention / rates.attention_alone
+    return parts.n_batches * one
 
 
 def _slowdown(times: TokenTimes, operation: str, rows: float, regime: str) -> float:

@@ -9,12 +9,12 @@ import math
 from dataclasses import dataclass
 
 from arch.device import NodeConfig
-from arch.errors import InputError, check_integer
+from arch.errors import InputError, check_integer, check_positive
 from arch.language_model import LanguageModelConfig
 
 __all__ = [
     "OPERATIONS", "OperationCost", "TokenBatch", "attention_cost", "compute_time_s", "gemm_cost", "gemm_shape",
-    "max_dense_batch", "memory_compute_ratio", "memory_time_s", "network_compute_ratio", "network_cost",
+    "gemm_shard", "max_dense_batch", "memory_compute_ratio", "memory_time_s", "network_compute_ratio", "network_cost",
     "network_time_s", "operation_costs", "optimal_tokens_per_s_per_gpu",
 ]  # fmt: skip
 
@@ -33,23 +33,40 @@ class TokenBatch:
     prompt : mean prompt length p, tokens
     decode : mean output length d, tokens
     rows : tokens of the dense batch
+    decoding : rows that decode, where the mix is not the steady one of the lengths
+    attended : mean tokens a decoding row attends to, where it is not that of the lengths
 
     A request spends d iterations decoding and its p prompt tokens are spread over them, so ``d / (p + d)`` of the
     rows decode; the mean context of a decoding request is ``p + d / 2``.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range, or more rows are to decode than there are.
     """
 
     prompt: int
     decode: int
     rows: int
+    decoding: float | None = None
+    attended: float | None = None
 
     def __post_init__(self) -> None:
         check_integer("prompt", self.prompt, 1, 1 << 20)
         check_integer("decode", self.decode, 1, 1 << 20)
         check_integer("rows of the dense batch", self.rows, 1, 1 << 20)
+        if self.decoding is not None and not 0 <= self.decoding <= self.rows:
+            raise InputError(f"rows that decode must be 0 to {self.rows}, not {self.decoding:g}")
+        if self.attended is not None:
+            check_positive("context", self.attended)
+            if self.attended > 1 << 20:
+                raise InputError(f"context must be at most {1 << 20} tokens, not {self.attended:g}")
 
     @property
     def decode_rows(self) -> float:
         """Rows that decode, one a request."""
+        if self.decoding is not None:
+            return self.decoding
         return self.rows * self.decode / (self.prompt + self.decode)
 
     @property
@@ -60,7 +77,7 @@ class TokenBatch:
     @property
     def context(self) -> float:
         """Mean tokens a decoding row attends to."""
-        return self.prompt + self.decode / 2
+        return self.prompt + self.decode / 2 if self.attended is None else self.attended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +125,12 @@ def gemm_shape(model: LanguageModelConfig, operation: str) -> tuple[int, int]:
     }[operation]
 
 
+def gemm_shard(model: LanguageModelConfig, operation: str, n_gpus: int) -> tuple[int, int]:
+    """Outputs N and inputs K of one GPU's part of a GEMM: O and Down are split along K, the others along N."""
+    n, k = gemm_shape(model, operation)
+    return (n, math.ceil(k / n_gpus)) if operation in ("O", "Down") else (math.ceil(n / n_gpus), k)
+
+
 def gemm_cost(model: LanguageModelConfig, operation: str, rows: float, n_layers: int) -> OperationCost:
     """A GEMM of ``rows`` x N x K: every weight, input and output crosses memory once.
 
@@ -124,18 +147,20 @@ def gemm_cost(model: LanguageModelConfig, operation: str, rows: float, n_layers:
     )
 
 
-def attention_cost(model: LanguageModelConfig, operation: str, batch: TokenBatch, n_layers: int) -> OperationCost:
-    """Attention of the decoding or of the prefilling rows.
+def attention_cost(
+    model: LanguageModelConfig, operation: str, batch: TokenBatch, n_layers: int, rows: float | None = None
+) -> OperationCost:
+    """Attention of the decoding or of the prefilling rows, all of the batch's or ``rows`` of them.
 
     Decode reads the cached keys and values of the context, and writes and reads those of the new token; prefill (no
     causal halving, as in Table 2) reads those of every request the batch cuts through, so whole requests.
     """
     q, kv = model.q_dim, model.kv_dim
     if operation == "DecodeAttention":
-        rows, context = batch.decode_rows, batch.context
+        rows, context = batch.decode_rows if rows is None else rows, batch.context
         cached = rows * (context + 1) * 2 * kv
     else:
-        rows, context = batch.prefill_rows, float(batch.prompt)
+        rows, context = batch.prefill_rows if rows is None else rows, float(batch.prompt)
         cached = math.ceil(rows / batch.prompt) * batch.prompt * 2 * kv
     return OperationCost(
         operation=operation,

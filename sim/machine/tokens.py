@@ -7,57 +7,28 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 from arch.device import NodeConfig
 from arch.errors import InputError, check_one_of
 from arch.language_model import LanguageModelConfig
-from arch.program import Program
 from arch.program_file import find_program
-from arch.scheduler import SchedulerConfig
 from arch.workload import load_calibration, load_model, load_node
-from sim.engine.scheduler import simulate
-from sim.machine.decoder_program import (
-    POOL,
-    beside_arrays,
-    fit_to_batch,
-    has_known_operations,
-    one_stream,
-    shared_rates,
-    solo_durations_us,
-    timed,
-)
+from sim.machine.decoder_program import has_known_operations
+from sim.machine.program_shape import OUTPUTS
 from sim.machine.timeline import Timeline
-from sim.machine.token_cost import OPERATIONS, TokenBatch, max_dense_batch, optimal_tokens_per_s_per_gpu
-from sim.machine.token_times import TokenTimes, token_times
+from sim.machine.token_case import EXECUTIONS, LEVELS, PROGRAMS, TokenCase, program_name
+from sim.machine.token_cost import TokenBatch, max_dense_batch, optimal_tokens_per_s_per_gpu
+from sim.machine.token_times import token_times
 
-__all__ = ["EXECUTIONS", "PROGRAMS", "SHARINGS", "TokenRow", "TokenTiming", "dense_batch_rows", "time_tokens"]
-
-EXECUTIONS = ("sequential", "nano_only", "overlapped", "overlapped_offload")
+__all__ = ["SHARINGS", "TokenRow", "TokenTiming", "dense_batch_rows", "time_tokens"]
 
 SHARINGS = ("shared", "reserved")
 """``shared``: P(R) of the part a nano-operation has of the shares in use, so alone it runs at full speed.
 ``reserved``: P(R) of its own share all the time, as NanoFlow's second search stage plans."""
 
-PROGRAMS: Mapping[str, str] = MappingProxyType(
-    {
-        "llama2_70b": "llama2_70b_2048",
-        "llama3_70b": "llama2_70b_2048",
-        "qwen2_72b": "llama2_70b_2048",
-        "deepseek_67b": "llama2_70b_2048",
-        "llama3_8b": "llama3_8b_1024",
-        "mixtral_8x7b": "mixtral_8x7b_4096",
-    }
-)
-"""Program each model is overlapped with; the number of layers is the model's."""
-
-CLOCK_HZ = 1_000_000_000
-"""Scheduler clock; three clocks from a completion to the next issue are 3 ns beside kernels of 10 us and more."""
-
-_DEFAULT_ROWS = 2048
 _CHUNK_ROWS = 128
-_SCHEDULER = SchedulerConfig(n_descriptors=32, n_operations=16, n_units=5, n_chunks=32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +40,15 @@ class TokenRow:
     model, device : presets
     prompt, decode : mean lengths, tokens
     execution : one of ``EXECUTIONS``
+    level : cost model, one of :data:`sim.machine.token_case.LEVELS`
     dense_batch : tokens an iteration works on
-    iteration_ms, layer_ms : all layers, and their mean
+    decode_rows, context : those of them that decode, and the mean tokens they attend to
+    iteration_ms, layer_ms : all layers and the output matrix; the mean of the layers
     tokens_per_s_per_gpu : prefill and decode tokens together
     fraction_of_optimal : of the throughput of GEMMs alone at their achievable rate
     deviation : from the published throughput of the same case, None if there is none
     extrapolated : true if the calibration comes from another model or device and was scaled by the cost model
-    source : ``cycle_model``, ``calibrated`` or ``published``
+    source : ``cycle_model``, ``calibrated``, ``computed`` (rooflines) or ``published``
     """
 
     model: str
@@ -83,7 +56,10 @@ class TokenRow:
     prompt: int
     decode: int
     execution: str
+    level: str
     dense_batch: int
+    decode_rows: float
+    context: float
     iteration_ms: float
     layer_ms: float
     tokens_per_s_per_gpu: float
@@ -95,10 +71,11 @@ class TokenRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenTiming:
-    """Rows of the table, and the timeline behind each that has one, by execution."""
+    """Rows of the table, the timeline behind each by execution, and the case they were run for."""
 
     rows: tuple[TokenRow, ...]
     timelines: Mapping[str, Timeline]
+    case: TokenCase
 
     def as_json(self) -> dict[str, list[dict[str, object]]]:
         """``{"rows": [...]}``, what ``ngpc tokens --json`` prints."""
@@ -109,10 +86,8 @@ def dense_batch_rows(
     model: LanguageModelConfig, node: NodeConfig, prompt: int, decode: int, program: str | None = None
 ) -> int:
     """Rows of the program (the model's by default), or as many chunks of 128 as the memory has room for."""
-    wanted, name = _DEFAULT_ROWS, program or PROGRAMS.get(model.name)
-    if name is not None:
-        loaded = find_program(name).program
-        wanted = loaded.n_chunks * loaded.chunk_rows
+    loaded = find_program(program or program_name(model, node)).program
+    wanted = loaded.n_chunks * loaded.chunk_rows
     most = max_dense_batch(model, node, prompt, decode)
     if most < _CHUNK_ROWS:
         raise InputError(
@@ -131,8 +106,12 @@ def time_tokens(
     executions: Sequence[str] | None = None,
     program: str | None = None,
     rows: int | None = None,
+    decode_rows: int | None = None,
+    context: float | None = None,
     interference: str = "artifact",
     sharing: str = "shared",
+    level: str = "interference",
+    output: str = "program",
 ) -> TokenTiming:
     """Time the executions of a model on a node, each beside what was published for it.
 
@@ -144,8 +123,12 @@ def time_tokens(
     program : preset, or path of a program file, to overlap with instead of the model's own; one whose operations
         are not those of a layer, such as a searched one, keeps its own durations
     rows : dense batch; the program's by default, or what the memory has room for
+    decode_rows : rows of it that decode; by default the part the lengths have
+    context : mean tokens a decoding row attends to; by default that of the lengths
     interference : P(R) table, ``artifact`` (measured with the calibration's kernels) or ``paper``
     sharing : one of ``SHARINGS``
+    level : cost model, one of :data:`sim.machine.token_case.LEVELS`
+    output : output projection under tensor parallelism, one of :data:`sim.machine.program_shape.OUTPUTS`
 
     Raises
     ------
@@ -155,140 +138,81 @@ def time_tokens(
     for execution in executions or ():
         check_one_of("execution", execution, EXECUTIONS)
     check_one_of("sharing", sharing, SHARINGS)
+    check_one_of("level", level, LEVELS)
+    check_one_of("output", output, OUTPUTS)
     decoder, node = load_model(model), load_node(device)
     # refuses lengths before they are divided by
     TokenBatch(prompt=prompt, decode=decode, rows=1)
     dense = dense_batch_rows(decoder, node, prompt, decode, program)
-    batch = TokenBatch(prompt=prompt, decode=decode, rows=dense if rows is None else rows)
-    case = _Case(
-        times=token_times(decoder, node, batch), preset=program or PROGRAMS.get(model),
-        interference=interference, sharing=sharing,
+    batch = TokenBatch(
+        prompt=prompt, decode=decode, rows=dense if rows is None else rows, decoding=decode_rows, attended=context
+    )
+    case = TokenCase(
+        times=token_times(decoder, node, batch, roofline=level == "roofline"),
+        preset=program or program_name(decoder, node), interference=interference, sharing=sharing, level=level,
+        output=output,
     )  # fmt: skip
     table: list[TokenRow] = []
     timelines: dict[str, Timeline] = {}
     for execution in executions or case.available():
-        timeline = None if execution == "sequential" else case.run(execution)
-        if timeline is None:
-            iteration_us = decoder.n_layers * sum(map(case.times.whole_batch_us, (*OPERATIONS, "Elementwise")))
-        else:
-            iteration_us, timelines[execution] = timeline.makespan_us, timeline
-        table += case.rows(execution, iteration_us, "calibrated" if timeline is None else timeline.source)
-    return TokenTiming(rows=tuple(table), timelines=MappingProxyType(timelines))
+        timelines[execution] = case.run(execution)
+        table += _rows(case, execution, timelines[execution])
+    return TokenTiming(rows=tuple(table), timelines=MappingProxyType(timelines), case=case)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Case:
-    """One model on one node: its times, and the program and rules it is overlapped with."""
+def _rows(case: TokenCase, execution: str, timeline: Timeline) -> list[TokenRow]:
+    """Our row, and the published one if there is one."""
+    times, n_layers = case.times, case.times.model.n_layers
+    iteration_us = timeline.makespan_us + times.head_us
+    throughput = times.batch.rows / (iteration_us * 1e-6) / times.node.n_gpus
+    source = timeline.source
+    if case.level == "roofline":
+        source = "computed"
+    elif execution == "sequential":
+        source = "calibrated"
+    published = _published(case, execution)
+    layer_ms = timeline.makespan_us / n_layers / 1e3
+    deviation = published and throughput / published - 1
+    rows = [
+        _row(case, execution, throughput=throughput, layer_ms=layer_ms, source=source, deviation=deviation),
+    ]
+    if published is not None:
+        layer_ms = times.batch.rows / (published * times.node.n_gpus) * 1e3 / n_layers
+        rows.append(_row(case, execution, throughput=published, layer_ms=layer_ms, source="published"))
+    return rows
 
-    times: TokenTimes
-    preset: str | None
-    interference: str
-    sharing: str
 
-    def available(self) -> tuple[str, ...]:
-        """Executions this case has a program for."""
-        return tuple(execution for execution in EXECUTIONS if self._reason_against(execution) is None)
-
-    def _reason_against(self, execution: str) -> str | None:
-        """Sentence saying why an execution cannot be timed, None if it can."""
-        if execution == "sequential":
-            return None
-        if self.preset is None:
-            model = self.times.model.name
-            return f"model must be one of {', '.join(PROGRAMS)} for {execution}, not {model!r}; name a program"
-        if execution == "overlapped_offload" and self.preset != "llama2_70b_2048":
-            return f"program must be llama2_70b_2048 for overlapped_offload, not {self.preset!r}"
-        return self._reason_against_program(find_program(self.preset).program)
-
-    def _reason_against_program(self, loaded: Program) -> str | None:
-        """Sentence saying why the program does not belong to this model, node and batch."""
-        node = self.times.node
-        if not {"gemm", "gemv"} <= set(loaded.units):
-            return f"program must be one of a decoder layer, with units gemm and gemv, not {self.preset!r}"
-        if ("network" in loaded.units) != (node.n_gpus > 1):
-            wanted = "several GPUs, such as 8xa100_80gb" if "network" in loaded.units else "a single GPU"
-            return f"device must be {wanted} for program {self.preset}, not {node.name!r}"
-        rows = loaded.n_chunks * loaded.chunk_rows
-        if rows != self.times.batch.rows:
-            return (
-                f"rows of the dense batch must be {rows} for program {self.preset}, not {self.times.batch.rows}; take "
-                f"shorter lengths or more memory if that is all {node.name} has room for"
-            )
+def _published(case: TokenCase, execution: str) -> float | None:
+    """What was published for the model's own program; no other batch, mix or program has a published throughput."""
+    times, calibration = case.times, load_calibration("published_tokens")
+    batch, own = times.batch, PROGRAMS.get(times.model.name)
+    if own is None or batch.decoding is not None or batch.attended is not None:
         return None
+    mine, usual = find_program(case.preset).program, find_program(own).program
+    if batch.rows != usual.n_chunks * usual.chunk_rows or not has_known_operations(mine):
+        return None
+    return calibration.get(f"{times.model.name}.{times.node.name}.{batch.prompt}-{batch.decode}.{execution}")
 
-    def run(self, execution: str) -> Timeline:
-        """The execution on the scheduler's cycle model."""
-        refused = self._reason_against(execution)
-        if refused is not None:
-            raise InputError(refused)
-        preset = "llama2_70b_2048_offload" if execution == "overlapped_offload" else self.preset
-        loaded = replace(find_program(preset).program, count=self.times.model.n_layers)
-        if not has_known_operations(loaded):
-            return self._run_timed(loaded, execution)
-        body = fit_to_batch(loaded, self.times.batch)
-        solo = tuple(max(1, round(us * CLOCK_HZ / 1e6)) for us in solo_durations_us(body, self.times))
-        if execution == "nano_only":
-            run = simulate(one_stream(body), _SCHEDULER, durations_clk=solo)
-        elif self.times.node.gpu.systolic is not None:
-            freed, rates = beside_arrays(body, self.times, self.interference)
-            run = simulate(self._with_solo(freed), _SCHEDULER, durations_clk=solo, rates=rates)
-        elif self.sharing == "reserved":
-            run = simulate(timed(body, self.times, self.interference), _SCHEDULER, clock_hz=CLOCK_HZ)
-        else:
-            rates = shared_rates(body, self.interference)
-            run = simulate(self._with_solo(body), _SCHEDULER, durations_clk=solo, rates=rates)
-        return Timeline.of(run, CLOCK_HZ)
 
-    def _run_timed(self, body: Program, execution: str) -> Timeline:
-        """A program with times of its own: slowed by P(R) if it has shares to say how much."""
-        rates = None
-        if execution == "nano_only":
-            body = one_stream(body)
-        elif any(pool.name == POOL for pool in body.pools):
-            rates = shared_rates(body, self.interference)
-        return Timeline.of(simulate(body, SchedulerConfig.for_program(body), rates=rates, clock_hz=CLOCK_HZ), CLOCK_HZ)
-
-    def _with_solo(self, body: Program) -> Program:
-        durations = solo_durations_us(body, self.times)
-        nanos = zip(body.nano_operations, durations, strict=True)
-        return replace(body, nano_operations=tuple(replace(nano, duration_us=us) for nano, us in nanos))
-
-    def rows(self, execution: str, iteration_us: float, source: str) -> list[TokenRow]:
-        """Our row, and the published one if there is one."""
-        times = self.times
-        throughput = times.batch.rows / (iteration_us * 1e-6) / times.node.n_gpus
-        published = self._published(execution)
-        rows = [self._row(execution, throughput, source, published and throughput / published - 1)]
-        if published is not None:
-            rows.append(self._row(execution, published, "published", None))
-        return rows
-
-    def _published(self, execution: str) -> float | None:
-        """What was published for the model's own program; no other batch or program has a published throughput."""
-        batch, calibration = self.times.batch, load_calibration("published_tokens")
-        own = PROGRAMS.get(self.times.model.name)
-        if self.preset is not None and own is not None:
-            mine, usual = find_program(self.preset).program, find_program(own).program
-            if batch.rows != usual.n_chunks * usual.chunk_rows or not has_known_operations(mine):
-                return None
-        key = f"{self.times.model.name}.{self.times.node.name}.{batch.prompt}-{batch.decode}.{execution}"
-        return calibration.get(key)
-
-    def _row(self, execution: str, throughput: float, source: str, deviation: float | None) -> TokenRow:
-        times = self.times
-        iteration_ms = times.batch.rows / (throughput * times.node.n_gpus) * 1e3
-        return TokenRow(
-            model=times.model.name,
-            device=times.node.name,
-            prompt=times.batch.prompt,
-            decode=times.batch.decode,
-            execution=execution,
-            dense_batch=times.batch.rows,
-            iteration_ms=iteration_ms,
-            layer_ms=iteration_ms / times.model.n_layers,
-            tokens_per_s_per_gpu=throughput,
-            fraction_of_optimal=throughput / optimal_tokens_per_s_per_gpu(times.model, times.achievable_flops_per_s),
-            deviation=deviation,
-            extrapolated=times.extrapolated and source != "published",
-            source=source,
-        )
+def _row(
+    case: TokenCase, execution: str, *, throughput: float, layer_ms: float, source: str, deviation: float | None = None
+) -> TokenRow:
+    times = case.times
+    return TokenRow(
+        model=times.model.name,
+        device=times.node.name,
+        prompt=times.batch.prompt,
+        decode=times.batch.decode,
+        execution=execution,
+        level=case.level,
+        dense_batch=times.batch.rows,
+        decode_rows=times.batch.decode_rows,
+        context=times.batch.context,
+        iteration_ms=times.batch.rows / (throughput * times.node.n_gpus) * 1e3,
+        layer_ms=layer_ms,
+        tokens_per_s_per_gpu=throughput,
+        fraction_of_optimal=throughput / optimal_tokens_per_s_per_gpu(times.model, times.achievable_flops_per_s),
+        deviation=deviation,
+        extrapolated=times.extrapolated and source != "published",
+        source=source,
+    )

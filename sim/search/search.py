@@ -11,7 +11,7 @@ from arch.program import Program
 from arch.program_text import ProgramText, write_program
 from arch.scheduler import SchedulerConfig
 from arch.workload import load_model, load_node
-from sim.engine.scheduler import simulate
+from sim.engine.scheduler import Rates, simulate
 from sim.machine.decoder_program import shared_rates
 from sim.machine.interference import INTERFERENCE_TABLES
 from sim.machine.timeline import Timeline
@@ -74,11 +74,15 @@ class ScheduleSearch:
         layer_us = self.period_us if self.shared_period_us is None else self.shared_period_us
         return self.batch / (layer_us * self.program.count * 1e-6) / self.n_gpus
 
+    @property
+    def rates(self) -> Rates | None:
+        """How the program's nano-operations slow one another; None without interference."""
+        return None if self.interference == "none" else shared_rates(self.program, self.interference)
+
     def timeline(self) -> Timeline:
         """All layers of the program on the cycle model, with P(R) if shares were chosen."""
         config = SchedulerConfig.for_program(self.program)
-        rates = None if self.interference == "none" else shared_rates(self.program, self.interference)
-        return Timeline.of(simulate(self.program, config, rates=rates, clock_hz=CLOCK_HZ), CLOCK_HZ)
+        return Timeline.of(simulate(self.program, config, rates=self.rates, clock_hz=CLOCK_HZ), CLOCK_HZ)
 
     def text(self) -> ProgramText:
         """The program with the sources of its parts."""

@@ -11,15 +11,17 @@ from itertools import product
 import numpy as np
 
 from arch.device import NodeConfig
-from arch.errors import InputError, check_one_of
+from arch.errors import check_multiple, check_one_of
 from arch.language_model import LanguageModelConfig
+from arch.program import MAX_CHUNKS, Program
 from arch.scheduler import SchedulerConfig
 from arch.workload import load_program, preset_names
 from sim.engine.scheduler import simulate
 from sim.machine.decoder_program import beside_arrays, fit_to_batch, one_stream, shared_rates, solo_durations_us
+from sim.machine.program_shape import least_chunks, resized
+from sim.machine.token_case import CLOCK_HZ, program_name
 from sim.machine.token_cost import OPERATIONS, TokenBatch
 from sim.machine.token_times import token_times
-from sim.machine.tokens import CLOCK_HZ, PROGRAMS
 
 __all__ = ["ENGINES", "IterationTimes", "iteration_times"]
 
@@ -62,7 +64,11 @@ class IterationTimes:
 
 
 def iteration_times(
-    model: LanguageModelConfig, node: NodeConfig, engine: str = "overlapped", interference: str = "artifact"
+    model: LanguageModelConfig,
+    node: NodeConfig,
+    engine: str = "overlapped",
+    interference: str = "artifact",
+    dense_batch: int | None = None,
 ) -> IterationTimes:
     """Measure the grid for a model on a node.
 
@@ -72,15 +78,16 @@ def iteration_times(
     engine : one of ``ENGINES``: the programs of ``workloads/programs`` overlapped or in one stream, or whole-batch
         kernels one after the other
     interference : P(R) table of the overlapped execution
+    dense_batch : rows of a full batch, whole chunks of the model's program; the program's own by default
 
     Raises
     ------
     InputError
-        If there is no program for the model, or the program does not fit the number of GPUs.
+        If the batch is not one the program can be fitted to.
     """
     check_one_of("engine", engine, ENGINES)
-    presets = _programs(model.name, node.n_gpus, engine)
-    sizes = {load_program(name).n_chunks * load_program(name).chunk_rows: name for name in presets}
+    programs = _programs(program_name(model, node), dense_batch)
+    sizes = {program.n_chunks * program.chunk_rows: program for program in programs}
     dense = max(sizes)
     rows = sorted(sizes) if engine != "sequential" else [1, *range(_SEQUENTIAL_STEP, dense + 1, _SEQUENTIAL_STEP)]
     grid = np.zeros((len(rows), len(_DECODE_SHARES), len(_CONTEXTS)))
@@ -92,7 +99,7 @@ def iteration_times(
         if engine == "sequential":
             layer_us = sum(map(times.whole_batch_us, (*OPERATIONS, "Elementwise")))
         else:
-            body = replace(fit_to_batch(load_program(sizes[rows[r]]), batch), count=_LAYERS)
+            body = replace(fit_to_batch(sizes[rows[r]], batch), count=_LAYERS)
             solo = [max(1, round(us * CLOCK_HZ / 1e6)) for us in solo_durations_us(body, times)]
             if engine == "nano_only":
                 body, rates = one_stream(body), None
@@ -102,7 +109,7 @@ def iteration_times(
                 rates = shared_rates(body, interference)
             run = simulate(body, SchedulerConfig.for_program(body), durations_clk=solo, rates=rates)
             layer_us = run.steady_period_clk * 1e6 / CLOCK_HZ
-        grid[r, f, c] = layer_us * model.n_layers * 1e-6
+        grid[r, f, c] = (layer_us * model.n_layers + times.head_us) * 1e-6
     return IterationTimes(
         rows=np.array(rows, dtype=np.int64),
         decode_share=np.array(_DECODE_SHARES),
@@ -114,18 +121,18 @@ def iteration_times(
     )
 
 
-def _programs(model: str, n_gpus: int, engine: str) -> list[str]:
-    """The model's program, and the smaller ones published beside it."""
-    if model not in PROGRAMS:
-        raise InputError(f"model must be one of {', '.join(PROGRAMS)} to be served, not {model!r}")
-    stem = PROGRAMS[model].rpartition("_")[0]
-    names = [name for name in preset_names("program") if name.rpartition("_")[0] == stem]
-    names = [name for name in names if name.rpartition("_")[2].isdigit()]
-    networked = "network" in load_program(PROGRAMS[model]).units
-    if engine != "sequential" and networked != (n_gpus > 1):
-        wanted = "several GPUs, such as 8xa100_80gb" if networked else "a single GPU"
-        raise InputError(f"device must be {wanted} for the programs of {model}, not {n_gpus} GPUs")
-    return names
+def _programs(name: str, dense_batch: int | None) -> list[Program]:
+    """The program, the smaller ones published beside it, and the one of ``dense_batch`` rows instead of larger ones."""
+    stem = name.rpartition("_")[0]
+    names = [each for each in preset_names("program") if each.rpartition("_")[0] == stem]
+    programs = [load_program(each) for each in names if each.rpartition("_")[2].isdigit()]
+    if dense_batch is None:
+        return programs
+    own = load_program(name)
+    least, step = least_chunks(own) * own.chunk_rows, own.chunk_rows
+    check_multiple("dense batch", dense_batch, step, least, MAX_CHUNKS * step)
+    smaller = [each for each in programs if each.n_chunks * step < dense_batch]
+    return [*smaller, resized(own, dense_batch // step)]
 
 
 def _batch(rows: int, decode_share: float, context: float) -> TokenBatch:

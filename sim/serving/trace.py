@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from arch.errors import InputError, check_integer, check_positive
+from arch.errors import InputError, check_integer, check_one_of, check_positive
 from arch.requests import RequestLengths
 from arch.workload import load_requests
 
-__all__ = ["RequestTrace", "find_trace", "read_trace", "synthetic_trace", "with_arrivals"]
+__all__ = ["ARRIVALS", "RequestTrace", "find_trace", "read_trace", "synthetic_trace", "with_arrivals"]
+
+ARRIVALS = ("poisson", "regular", "bursty")
+"""How requests come: independently of one another, at equal intervals, or in bursts."""
 
 _MOST_REQUESTS = 1_000_000
 _MOST_TOKENS = 1 << 20
@@ -72,15 +75,44 @@ def _lengths(rng: np.random.Generator, mean: float, std: float, n: int) -> np.nd
     return np.clip(np.rint(values), 1, _MOST_TOKENS).astype(np.int64)
 
 
-def with_arrivals(trace: RequestTrace, rate: float, seed: int) -> RequestTrace:
-    """The same requests arriving as a Poisson process of ``rate`` requests a second."""
+def with_arrivals(
+    trace: RequestTrace, rate: float, seed: int, process: str = "poisson", variation: float = 2.0
+) -> RequestTrace:
+    """The same requests arriving at ``rate`` requests a second on the mean.
+
+    Parameters
+    ----------
+    trace : requests; their own arrivals are dropped
+    rate : requests a second
+    seed : of the gaps
+    process : one of ``ARRIVALS``: exponential gaps, equal gaps, or gamma gaps whose deviation is ``variation`` times
+        their mean (above 1 requests come in bursts)
+    variation : of ``bursty``
+
+    Raises
+    ------
+    InputError
+        If a number is out of range or the process unknown.
+    """
     check_positive("rate", rate)
     check_integer("seed", seed, 0, (1 << 63) - 1)
+    check_one_of("arrivals", process, ARRIVALS)
+    check_positive("variation of the gaps", variation)
+    if not 0.05 <= variation <= 20:
+        raise InputError(f"variation of the gaps must be 0.05 to 20, not {variation:g}")
     # lengths and arrivals of one seed must not be drawn from the same numbers
     rng = np.random.default_rng([seed, 1])
-    if len(trace) / rate > _LONGEST_S:
-        raise InputError(f"rate must be at least {len(trace) / _LONGEST_S:g} for {len(trace)} requests, not {rate!r}")
-    return replace(trace, arrival_s=np.cumsum(rng.exponential(1.0 / rate, len(trace))))
+    n, gap = len(trace), 1.0 / rate
+    if n / rate > _LONGEST_S:
+        raise InputError(f"rate must be at least {n / _LONGEST_S:g} for {n} requests, not {rate!r}")
+    if process == "regular":
+        gaps = np.full(n, gap)
+    elif process == "bursty":
+        shape = variation**-2
+        gaps = rng.gamma(shape, gap / shape, n)
+    else:
+        gaps = rng.exponential(gap, n)
+    return replace(trace, arrival_s=np.cumsum(gaps))
 
 
 def find_trace(name: str, n_requests: int | None, seed: int) -> RequestTrace:

@@ -82,9 +82,20 @@ def test_trace_and_picture_of_a_run(capsys, tmp_path):
     json.loads(capsys.readouterr().out)
 
 
-def test_a_sequential_run_has_no_timeline(capsys):
-    assert run(["--execution", "sequential", "--losses"]) == 2
-    assert capsys.readouterr().err.startswith("ngpc: execution must be one that runs a program for --losses, --rtl, ")
+def test_a_sequential_run_has_a_timeline_too(capsys):
+    assert run(["--execution", "sequential", "--losses", "--json"]) == 0
+    path = json.loads(capsys.readouterr().out)["losses"]["sequential"]["critical_path"]
+    assert [step["nano_operation"] for step in path[:3]] == ["DownAllReduce", "NormAttention", "KQV"]
+
+
+@pytest.mark.parametrize("level", ["roofline", "calibrated", "interference"])
+def test_every_level_of_the_cost_model(level, capsys):
+    assert (
+        run(["--execution", "overlapped", "--level", level, "--batch", "1024", "--decode-rows", "700", "--json"]) == 0
+    )
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert (row["level"], row["dense_batch"], row["decode_rows"], row["context"]) == (level, 1024, 700, 1024)
+    assert row["source"] == ("computed" if level == "roofline" else "cycle_model")
 
 
 @pytest.mark.cosim
@@ -92,5 +103,5 @@ def test_the_program_takes_the_same_clocks_on_the_rtl(capsys):
     assert run(["--execution", "overlapped", "--rtl", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["rtl"]["overlapped"]
     assert found["mismatches"] == 0 and found["cycles_rtl"] == found["cycles_model"]
-    # a clock of 10 MHz rounds every duration to a tenth of a microsecond, and a wake-up takes three of them
+    # a clock of 10 MHz rounds every duration to a tenth of a microsecond, and a wake-up takes a few of them
     assert found["period_us"] == pytest.approx(found["period_us_model"], rel=0.01)

@@ -206,8 +206,8 @@ def test_other_models_and_devices_gain_from_overlap(model, device, decode):
 
 
 def test_executions_that_do_not_apply_are_left_out():
-    assert [row.execution for row in time_tokens(model="llama3_8b", device="a100_80gb").rows] == ["sequential"]
-    assert [row.execution for row in time_tokens(model="llama3_405b", device="16xh200").rows] == ["sequential"]
+    assert [row.execution for row in time_tokens(rows=384).rows] == ["sequential"]
+    assert [row.execution for row in time_tokens(model="llama3_405b", device="16xh200").rows] == list(EXECUTIONS)
 
 
 @pytest.mark.parametrize(
@@ -220,31 +220,36 @@ def test_executions_that_do_not_apply_are_left_out():
         ({"sharing": "none"}, "sharing must be one of shared, reserved, not 'none'"),
         ({"prompt": 0}, "prompt must be an integer from 1 to 1048576, not 0"),
         (
-            {"model": "llama3_405b", "device": "16xh200", "executions": ["overlapped"]},
-            (
-                "model must be one of llama2_70b, llama3_70b, qwen2_72b, deepseek_67b, llama3_8b, mixtral_8x7b "
-                "for overlapped, not 'llama3_405b'; name a program"
-            ),
-        ),
-        (
-            {"model": "llama3_8b", "executions": ["overlapped"]},
+            {"model": "llama3_8b", "program": "llama3_8b_1024", "executions": ["overlapped"]},
             "device must be a single GPU for program llama3_8b_1024, not '8xa100_80gb'",
         ),
         (
-            {"model": "mixtral_8x7b", "device": "h200", "executions": ["overlapped"]},
+            {"model": "mixtral_8x7b", "device": "h200", "program": "mixtral_8x7b_4096", "executions": ["overlapped"]},
             "device must be several GPUs, such as 8xa100_80gb for program mixtral_8x7b_4096, not 'h200'",
         ),
         (
-            {"program": "llama2_70b_2048_figure6", "executions": ["overlapped_offload"]},
-            "program must be llama2_70b_2048 for overlapped_offload, not 'llama2_70b_2048_figure6'",
+            {"program": "llama2_70b_2048_search", "executions": ["overlapped_offload"]},
+            "program must be one of NanoFlow's operations for overlapped_offload, not 'llama2_70b_2048_search'",
         ),
         (
-            {"model": "deepseek_67b", "executions": ["overlapped"]},
+            {"program": "llama2_70b_2048_search", "executions": ["overlapped"], "output": "all_reduce"},
+            "output must be program for 'llama2_70b_2048_search', which has times of its own, not 'all_reduce'",
+        ),
+        (
+            {"program": "llama2_70b_2048_search", "executions": ["overlapped"], "level": "roofline"},
+            "level must be calibrated or interference for 'llama2_70b_2048_search', which has times of its own",
+        ),
+        (
+            {"rows": 384, "executions": ["overlapped"]},
             (
-                "rows of the dense batch must be 2048 for program llama2_70b_2048, not 1792; take shorter lengths "
-                "or more memory if that is all 8xa100_80gb has room for"
+                "rows of the dense batch must be a multiple of 128 from 512 to 8192 for program llama2_70b_2048, "
+                "not 384; take shorter lengths or more memory if 8xa100_80gb has no room for more"
             ),
         ),
+        ({"level": "guess"}, "level must be one of roofline, calibrated, interference, not 'guess'"),
+        ({"output": "none"}, "output must be one of program, all_gather, all_reduce, not 'none'"),
+        ({"decode_rows": 2049}, "rows that decode must be 0 to 2048, not 2049"),
+        ({"context": -1.0}, "context must be a number above 0, not -1.0"),
         (
             {"device": "2xa100_80gb", "prompt": 500000},
             (
@@ -309,7 +314,7 @@ def test_the_dense_batch_can_be_chosen():
     ("options", "start"),
     [
         ({"program": "nerf_frame_ngpc8"}, "program must be one of a decoder layer, with units gemm and gemv, not"),
-        ({"rows": 1024}, "rows of the dense batch must be 2048 for program llama2_70b_2048, not 1024; take "),
+        ({"rows": 1000}, "rows of the dense batch must be a multiple of 128 from 512 to 8192 for program "),
         ({"rows": 0}, "rows of the dense batch must be an integer from 1 to 1048576, not 0"),
         ({"program": "/no/such.json"}, "program file must be a readable file, not "),
     ],

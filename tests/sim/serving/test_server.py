@@ -248,13 +248,20 @@ def test_trace_files_that_are_refused(text, start, tmp_path):
     [
         (lambda: iteration_times(MODEL, NODE, "fast"), "engine must be one of overlapped, nano_only, sequential, not"),
         (
-            lambda: iteration_times(MODEL, load_node("a100_80gb")),
-            "device must be several GPUs, such as 8xa100_80gb for",
+            lambda: iteration_times(MODEL, NODE, dense_batch=1000),
+            "dense batch must be a multiple of 128 from 512 to 8192, not 1000",
         ),
-        (lambda: iteration_times(load_model("llama3_405b"), NODE), "model must be one of llama2_70b, "),
         (lambda: kv_capacity_tokens(MODEL, load_node("a100_80gb")), "device must hold the 140 GB of weights of "),
         (lambda: serve(requests((0, 1 << 20, 1 << 20)), MODEL, NODE, flat_times()), "requests must be at most 15258"),
         (lambda: with_arrivals(requests((0, 1, 1)), -1.0, 0), "rate must be a number above 0, not -1.0"),
+        (
+            lambda: with_arrivals(requests((0, 1, 1)), 1.0, 0, "rushed"),
+            "arrivals must be one of poisson, regular, bursty, not 'rushed'",
+        ),
+        (
+            lambda: with_arrivals(requests((0, 1, 1)), 1.0, 0, "bursty", 100.0),
+            "variation of the gaps must be 0.05 to 20, not 100",
+        ),
         (lambda: with_arrivals(requests((0, 1, 1)), 1e-300, 0), "rate must be at least 1e-09 for 1 requests, not"),
         (lambda: find_trace("lmsys", 0, 0), "n_requests must be an integer from 1 to 1000000, not 0"),
         (lambda: find_trace("mine", 5, 0), "requests preset must be one of 1024-512, "),
@@ -268,6 +275,32 @@ def test_refusals(call, start):
     with pytest.raises(InputError) as error:
         call()
     assert str(error.value).startswith(start)
+
+
+@pytest.mark.parametrize(("process", "variation"), [("poisson", 1.0), ("regular", 0.0), ("bursty", 2.5)])
+def test_arrival_processes_have_their_rate_and_variation(process, variation):
+    trace = RequestTrace(
+        name="x", arrival_s=np.zeros(40_000), prompt=np.ones(40_000, np.int64), decode=np.ones(40_000, np.int64)
+    )
+    gaps = np.diff(with_arrivals(trace, 5.0, 3, process, 2.5).arrival_s)
+    assert gaps.min() >= 0 and gaps.mean() == pytest.approx(0.2, rel=0.05)
+    assert gaps.std() / gaps.mean() == pytest.approx(variation, rel=0.05, abs=1e-6)
+
+
+def test_burstier_requests_wait_longer():
+    times = flat_times(rows=64, seconds=0.01)
+    trace = synthetic_trace(load_requests("lmsys"), 4000, 0)
+    waits = [serve(with_arrivals(trace, 16.0, 0, kind), MODEL, NODE, times).ttft_s.mean for kind in
+             ("regular", "poisson", "bursty")]  # fmt: skip
+    assert waits == sorted(waits) and waits[2] > 1.2 * waits[0]
+
+
+def test_a_dense_batch_of_ones_own():
+    """Batches between the published ones, as large as asked for; a smaller one is sooner done."""
+    own = iteration_times(MODEL, NODE, dense_batch=1536)
+    assert own.rows.tolist() == [768, 1024, 1536] and own.dense_batch == 1536
+    assert np.all(np.diff(own.seconds, axis=0) > 0)
+    assert iteration_times(load_model("llama3_405b"), load_node("16xh200"), dense_batch=512).rows.tolist() == [512]
 
 
 def test_engines_are_those_of_the_table():
