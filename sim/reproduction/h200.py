@@ -1,79 +1,92 @@
-"""LLM operations measured on an H200, beside what the timing models make of them.
+"""LLM operations measured on an H200, beside what the timing models make of them, file by file.
 
-Two ways to a time: *calibrated*, with the H200's own solo times, so that single kernels agree by construction and whole
-layers are the test; and *extrapolated*, the A100's efficiencies on the H200's data sheet, which is what ``ngpc tokens``
-does for machines nobody has measured.
+Kernels alone against laws of few constants, pairs of kernels against a table of four, whole layers against both: the
+further down, the less is fitted. ``data`` may be another folder of measurements, of another GPU too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from arch.workload import load_calibration, load_model, load_node
-from sim.machine.partitioned_layer import PARTITIONS, REGIMES, partitioned_layer_us, sequential_layer_us
-from sim.machine.token_cost import GEMMS, TokenBatch
-from sim.machine.token_times import TokenTimes, token_times
+from sim.machine.partitioned_layer import sequential_layer_us
+from sim.machine.token_cost import TokenBatch
+from sim.machine.token_times import TokenTimes
 from sim.reproduction.comparison_row import ComparisonRow
+from sim.reproduction.h200_kernels import kernel_rows
+from sim.reproduction.h200_layers import layer_rows
+from sim.reproduction.h200_overlap import overlap_rows
+from sim.reproduction.measured_data import read_measured
 
-__all__ = ["reproduce_h200"]
-
-_BATCH = TokenBatch(prompt=1, decode=2046, rows=2048)
-"""2048 rows at a context of 1024; all but one decode, and that one is left out: none prefilled in the measured runs."""
-
-_SPLITS = {"sequential": 1, "split_in_two": 2, "split_in_four": 4}
-
-
-def reproduce_h200() -> list[ComparisonRow]:
-    """Kernels, layers and overlapped layers of LLaMA-3-8B on one H200, ours beside the measured."""
-    model, node = load_model("llama3_8b"), load_node("h200")
-    times = token_times(model, node, _BATCH)
-    scaled = TokenTimes(model=model, node=node, batch=_BATCH, calibration=load_calibration("a100_single"))
-    return [*_kernels(times, scaled), *_layers(times, scaled), *_overlapped(times)]
+__all__ = ["FileSummary", "reproduce_h200", "summarise"]
 
 
-def _kernels(times: TokenTimes, scaled: TokenTimes) -> Iterator[ComparisonRow]:
-    for operation in GEMMS:
-        for rows, measured_ms in times.calibration[f"nano_batch_ms.{operation}"]:
-            if rows in (256, 1024, 4096):
-                yield ComparisonRow(
-                    what=f"{operation}, {rows} rows, extrapolated, us", ours=scaled.nano_batch_us(operation, rows),
-                    reference=measured_ms * 1e3, source="calibrated",
-                    reason="efficiency of an A100 kernel at 384 to 640 rows on the H200's peak",
-                )  # fmt: skip
-    for rows, measured_us in load_calibration("h200_layers")["other_us.layer"]:
-        yield ComparisonRow(
-            what=f"element-wise operations, {rows} rows, us", source="calibrated",
-            ours=sum(times.nano_batch_us(name, rows) for name in ("NormAttention", "Rope", "NormFfn")),
-            reference=measured_us,
-            reason="in proportion to the rows, from 2048; small batches stay in the cache and large ones do not",
-        )  # fmt: skip
+@dataclass(frozen=True, kw_only=True)
+class FileSummary:
+    """How far the rows of one file are off.
+
+    Parameters
+    ----------
+    file : name of the file, without its ending
+    rows : compared values
+    mean, largest : of the distances between ours and the measured, as parts of the measured
+    within : part of the rows off by at most a tenth
+    """
+
+    file: str
+    rows: int
+    mean: float
+    largest: float
+    within: float
 
 
-def _layers(times: TokenTimes, scaled: TokenTimes) -> Iterator[ComparisonRow]:
-    measured = load_calibration("h200_layers")
-    for regime in REGIMES:
-        for name, n_batches in _SPLITS.items():
-            yield ComparisonRow(
-                what=f"layer, {name.replace('_', ' ')}, {regime}, us", source="calibrated",
-                ours=sequential_layer_us(times, regime, n_batches, prefill=False),
-                reference=measured[f"layer_us.{regime}.{name}"],
-                reason="sum of solo times; in the sustained regime attention between GEMMs lets the chip cool",
-            )  # fmt: skip
-    yield ComparisonRow(
-        what="layer, sequential, extrapolated, us", source="calibrated",
-        ours=sequential_layer_us(scaled, prefill=False),
-        reference=measured["layer_us.burst.sequential"],
+def reproduce_h200(data: Path | None = None, device: str = "h200") -> list[ComparisonRow]:
+    """A row for every measured value the models predict.
+
+    Parameters
+    ----------
+    data : folder of files as :mod:`sim.reproduction.measured_data` lists them; the packaged H200 data by default
+    device : GPU preset they were measured on
+
+    Raises
+    ------
+    InputError
+        If the folder or a value in it is not one we can read, or the device is unknown.
+    """
+    gpu, measured = load_node(device).gpu, read_measured(data)
+    rows = [*kernel_rows(measured, gpu), *overlap_rows(measured), *layer_rows(measured, gpu.name)]
+    return rows if data is not None else [*rows, _extrapolated()]
+
+
+def summarise(rows: Sequence[ComparisonRow]) -> list[FileSummary]:
+    """One line a file, in the order of the rows; what is from no file stands under its own name."""
+    groups: dict[str, list[float]] = {}
+    for row in rows:
+        groups.setdefault(row.what.partition(",")[0], []).append(abs(row.ratio - 1))
+    return [
+        FileSummary(
+            file=name,
+            rows=len(found),
+            mean=float(np.mean(found)),
+            largest=float(np.max(found)),
+            within=float(np.mean(np.array(found) <= 0.1)),
+        )
+        for name, found in groups.items()
+    ]
+
+
+def _extrapolated() -> ComparisonRow:
+    """The same layer from the A100's kernels alone, as for a GPU nobody measured."""
+    batch = TokenBatch(prompt=1, decode=1, rows=2048, decoding=2048, attended=1024)
+    scaled = TokenTimes(
+        model=load_model("llama3_8b"), node=load_node("h200"), batch=batch, calibration=load_calibration("a100_single")
+    )
+    return ComparisonRow(
+        what="layer from A100 kernels, LLaMA-3-8B, 2048 decoding at context 1024, sequential, us",
+        ours=sequential_layer_us(scaled),
+        reference=load_calibration("h200_layers")["layer_us.burst.sequential"],
+        source="calibrated",
         reason="everything from A100 kernels and two data sheets, nothing measured on an H200",
-    )  # fmt: skip
-
-
-def _overlapped(times: TokenTimes) -> Iterator[ComparisonRow]:
-    measured = load_calibration("h200_layers")
-    for regime in REGIMES:
-        for partition in PARTITIONS:
-            for sms, reference in measured[f"layer_us.{regime}.{partition}"]:
-                yield ComparisonRow(
-                    what=f"layer, overlapped, {partition}, {sms} SMs for attention, {regime}, us",
-                    ours=partitioned_layer_us(times, partition, sms, regime, prefill=False),
-                    reference=reference, source="calibrated",
-                    reason="shared rates until the shorter ends, then the partition's own; rates are burst means of "
-                    "four GEMMs, so the sustained regime is further off",
-                )  # fmt: skip
+    )

@@ -11,9 +11,12 @@ from sim.machine.token_maps import NETWORK_MAP_DEVICES, REQUESTS, memory_map, ne
 from sim.machine.token_times import token_times
 from sim.machine.tokens import time_tokens
 from sim.reproduction.comparison_row import ComparisonRow
+from sim.reproduction.nanoflow_capacity import capacity_rows, length_rows, offload_rows
+from sim.reproduction.nanoflow_kernels import kernel_rows
+from sim.reproduction.nanoflow_schedules import schedule_rows
 from sim.search.search import search_schedule
 from sim.serving.iteration_time import IterationTimes, iteration_times
-from sim.serving.server import serve
+from sim.serving.server import ServingResult, serve
 from sim.serving.trace import find_trace, with_arrivals
 
 __all__ = ["reproduce_nanoflow"]
@@ -22,7 +25,15 @@ _MODEL, _DEVICE = "llama2_70b", "8xa100_80gb"
 _OFFLINE_REQUESTS = 50_000
 _ARRIVALS_S = 300
 _SLO_S = 0.2
+_FLOOR_S = 0.125
+_NEAR_SATURATION = 32
 
+_SLO = "where mean normalised latency passes 0.2 s, by halves to 0.1 requests/s"
+_SLO_REASONS = {
+    "lmsys": _SLO,
+    "splitwise": _SLO + "; at the mean lengths the published rate asks for more than the paper measures anywhere",
+    "sharegpt": _SLO + "; the published curve turns up at 14 requests/s, ours at 22, where the throughput is spent",
+}
 _ABLATION = {
     "sequential": "by construction: the time of everything but the seven kernels was derived from this very run",
     "nano_only": "kernels of the artifact's profile tables, one after the other; the paper's lose less",
@@ -42,7 +53,9 @@ def reproduce_nanoflow(
     search_effort : deterministic time for a schedule search beside the published one; 0 leaves it out
     progress : called with parts done and in all
     """
-    parts = [_table_2, _maps, _ablation, _serving]
+    parts = [
+        _table_2, _maps, kernel_rows, capacity_rows, schedule_rows, _ablation, offload_rows, length_rows, _serving,
+    ]  # fmt: skip
     rows: list[ComparisonRow] = []
     total = len(parts) + bool(search_effort)
     for number, part in enumerate(parts, 1):
@@ -71,9 +84,10 @@ def _table_2() -> Iterator[ComparisonRow]:
         *printed, measured = published[f"table_2.{operation}"]
         for (name, value), reference in zip(columns, printed, strict=True):
             if reference:
+                rounded = reference < 1 and operation == "Network"
                 yield ComparisonRow(
                     what=f"Table 2, {operation}, {name}", ours=value(cost), reference=reference, source="computed",
-                    reason="printed digits",
+                    reason="0.0075 rounds to the 0.01 that is printed" if rounded else "printed digits",
                 )  # fmt: skip
         kernel_ms = times.whole_batch_us(operation) * model.n_layers / 1e3
         how = "launch-bound" if operation == "PrefillAttention" else "roofline over its efficiency"
@@ -140,31 +154,68 @@ def _serving() -> Iterator[ComparisonRow]:
             reference=reference, source=times.source,
             reason="middle half of 50,000 requests; log-normal lengths of the published moments, nothing fitted",
         )  # fmt: skip
+        optimal = load_calibration("published_nanoflow")["optimal_tokens_per_s_per_gpu.llama2_70b"]
+        yield ComparisonRow(
+            what=f"offline throughput over the optimum, {name}", ours=found.steady_tokens_per_s_per_gpu / optimal,
+            reference=published[f"fraction_of_optimal.{name}"], source=times.source,
+            reason="the same run, over 1857 tokens/s/GPU",
+        )  # fmt: skip
     for name, points in published.group("latency").items():
         for rate, reference in points:
+            ours = _latency(name, rate, times).normalized_latency_s.mean
             yield ComparisonRow(
-                what=f"normalised latency, {name}, {rate} requests/s, s", ours=_latency_s(name, rate, times),
-                reference=reference, source=times.source,
-                reason="five minutes of arrivals, reference read off pixels; our floor is the 768-row "
-                "program, beyond it a few percent of throughput decide how long the queue is",
+                what=f"normalised latency, {name}, {rate} requests/s, s", ours=ours,
+                reference=reference, source=times.source, reason=_latency_reason(name, ours, reference),
             )  # fmt: skip
+    yield from _server(times)
     for name, reference in published.group("rate_at_slo").items():
         yield ComparisonRow(
             what=f"highest rate within 0.2 s, {name}, requests/s", ours=_rate_at_slo(name, times), reference=reference,
-            source=times.source, reason="where mean normalised latency passes 0.2 s, by halves to 0.1 requests/s",
+            source=times.source, reason=_SLO_REASONS[name],
         )  # fmt: skip
 
 
-def _latency_s(name: str, rate: float, times: IterationTimes) -> float:
+def _latency_reason(name: str, ours: float, reference: float) -> str:
+    why = "past saturation the queue grows with the few percent of throughput in which the two differ"
+    if reference < _FLOOR_S:
+        why = "our floor is an iteration of the 768-row program, theirs is near the time of our 1024 rows"
+    elif name == "splitwise":
+        why = "at the mean lengths the published rate asks for more than the paper measures anywhere, so its five "
+        why += "minutes were lighter"
+    elif ours > reference:
+        why = "between the 1024- and the 2048-row program ours pads"
+    return f"five minutes of arrivals, reference read off pixels; {why}"
+
+
+def _server(times: IterationTimes) -> Iterator[ComparisonRow]:
+    """Tail of the latencies and rows lost to asynchronous forming."""
+    published, found = load_calibration("published_nanoflow"), _latency("lmsys", _NEAR_SATURATION, times)
+    latency, count = found.normalized_latency_s, found.counters
+    yield ComparisonRow(
+        what=f"p99 over mean of normalised latency, lmsys, {_NEAR_SATURATION} requests/s",
+        ours=latency.p99 / latency.mean, reference=published["engine.p99_over_mean"], source=times.source,
+        reason="ours includes the minutes in which the server fills, when requests are faster than the mean",
+    )  # fmt: skip
+    yield ComparisonRow(
+        what="rows wasted on requests that had ended, lmsys (published as a bound)",
+        ours=count["wasted_rows"] / count["rows"], reference=published["engine.wasted_rows"], source=times.source,
+        reason="one row a request of 324: the published figure is a bound, and we are below",
+    )  # fmt: skip
+
+
+def _latency(name: str, rate: float, times: IterationTimes) -> ServingResult:
+    """Five minutes of arrivals."""
     trace = with_arrivals(find_trace(name, round(_ARRIVALS_S * rate), 0), rate, 0)
-    return serve(trace, load_model(_MODEL), load_node(_DEVICE), times).normalized_latency_s.mean
+    return serve(trace, load_model(_MODEL), load_node(_DEVICE), times)
 
 
 def _rate_at_slo(name: str, times: IterationTimes) -> float:
     low, high = 1.0, 64.0
     while high - low > 0.1:
         middle = (low + high) / 2
-        low, high = (middle, high) if _latency_s(name, middle, times) <= _SLO_S else (low, middle)
+        low, high = (
+            (middle, high) if _latency(name, middle, times).normalized_latency_s.mean <= _SLO_S else (low, middle)
+        )
     return low
 
 
@@ -175,4 +226,9 @@ def _search(effort: float) -> Iterator[ComparisonRow]:
         reference=load_calibration("a100_search")["reference.period_us"] / 1e3, source="cycle_model",
         reason="same solo times, but the period of a cycle is searched and not the makespan of three layers; "
         f"our bound is {found.plan.bound_us / 1e3:.3f} ms",
+    )  # fmt: skip
+    yield ComparisonRow(
+        what="part of the searched period the bound leaves open", ours=found.gap,
+        reference=load_calibration("published_nanoflow")["search.gap"], source="cycle_model",
+        reason="a cycle has a bound by its busiest unit, which a makespan of three layers has not",
     )  # fmt: skip

@@ -3,8 +3,12 @@
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import numpy as np
+
 from report.plots import frame_rates, frame_speedups, schedule, token_throughput
+from report.reproduction_plots import bars, heat_map, latency_curves, layer_utilisation
 from sim.machine.timeline import TimelineEntry
+from sim.machine.utilisation import Utilisation
 
 FRAMES = [
     SimpleNamespace(
@@ -87,3 +91,20 @@ def test_schedule_draws_the_chosen_layer():
 
 def test_the_same_input_gives_the_same_bytes():
     assert frame_rates(FRAMES, "hashgrid", 8) == frame_rates(FRAMES, "hashgrid", 8)
+
+
+def test_figures_of_a_reproduction():
+    rows = [
+        SimpleNamespace(what=f"offline throughput, {name}, tokens/s/GPU", ours=ours, reference=1200.0)
+        for name, ours in (("sharegpt", 1282.0), ("512-512", 1275.0))
+    ]
+    assert all(word in texts(bars(rows, "Title", "tokens/s/GPU")) for word in ("sharegpt", "512-512", "1282", "Title"))
+    curve = [
+        SimpleNamespace(what=f"normalised latency, lmsys, {rate} requests/s, s", ours=0.1, reference=0.12)
+        for rate in (5, 10)
+    ]
+    assert "lmsys, published" in texts(latency_curves(curve))
+    shown = texts(heat_map([{"model": "llama3_8b", "h100": 1.008, "v100": 0.382}], "A map"))
+    assert all(word in shown for word in ("llama3_8b", "h100", "1.01", "0.382", "A map"))
+    used = Utilisation(edges_us=np.array([0.0, 1.0, 4.0]), parts={"compute": np.array([1.0, 0.2])})
+    assert "compute, 40% on the mean" in texts(layer_utilisation({"overlapped": used}))
