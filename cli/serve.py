@@ -1,14 +1,18 @@
 """``ngpc serve``: requests arriving at a served language model, iteration by iteration."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arch.errors import InputError
+from arch.errors import InputError, check_one_of
 from cli.comparison import Seed
 from cli.output import JsonOption, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from sim.serving.server import ServingResult
 
 __all__ = ["serve"]
 
@@ -21,10 +25,16 @@ def serve(
     rate: Annotated[
         float, typer.Option(help="Requests a second, Poisson; 0: as the file has them, or all at once.")
     ] = 0.0,
+    rates: Annotated[
+        str | None, typer.Option(help="Several rates, such as 5,10,20: a table of latencies against rate.")
+    ] = None,
+    arrivals: Annotated[str, typer.Option(help="poisson, regular or bursty.")] = "poisson",
+    variation: Annotated[float, typer.Option(help="Deviation of bursty gaps over their mean.")] = 2.0,
     requests: Annotated[int, typer.Option(help="Requests; 0: 10,000, or all of a file.")] = 0,
     model: Annotated[str, typer.Option(help="Language model preset.")] = "llama2_70b",
     device: Annotated[str, typer.Option(help="GPU preset, or several of one: 8xa100_80gb.")] = "8xa100_80gb",
     engine: Annotated[str, typer.Option(help="overlapped, nano_only or sequential.")] = "overlapped",
+    batch: Annotated[int, typer.Option(help="Rows of the dense batch; 0: the program's own.")] = 0,
     interference: Annotated[str, typer.Option(help="P(R) table of the overlapped engine.")] = "artifact",
     synchronous: Annotated[
         bool, typer.Option("--synchronous", help="Form a batch only when the one before is over.")
@@ -41,57 +51,96 @@ def serve(
     from arch.workload import load_model, load_node
     from sim.serving.iteration_time import iteration_times
     from sim.serving.server import serve as serve_trace
-    from sim.serving.trace import find_trace, with_arrivals
+    from sim.serving.trace import ARRIVALS, find_trace, with_arrivals
 
     if requests < 0:
         raise InputError(f"requests must be 0 or more, not {requests}")
+    if rates is not None and rate != 0:
+        raise InputError("rate must be left out beside rates, not be given too")
+    check_one_of("arrivals", arrivals, ARRIVALS)
+    every = [rate] if rates is None else _rates(rates)
     started = time.perf_counter()
-    n_requests = requests or (None if trace.endswith(".csv") else 10_000)
-    served = find_trace(trace, n_requests, seed)
-    if rate != 0:
-        served = with_arrivals(served, rate, seed)
+    lengths = find_trace(trace, requests or (None if trace.endswith(".csv") else 10_000), seed)
+    traces = [with_arrivals(lengths, each, seed, arrivals, variation) if each else lengths for each in every]
     decoder, node = load_model(model), load_node(device)
     with progress("timing iterations"):
-        times = iteration_times(decoder, node, engine, interference)
-    with progress(f"serving {len(served)} requests"):
-        found = serve_trace(served, decoder, node, times, asynchronous=not synchronous)
-    result = {
+        times = iteration_times(decoder, node, engine, interference, batch or None)
+    shared = {"model": model, "device": device, "engine": engine, "arrivals": arrivals, "seed": seed,
+              "dense_batch": times.dense_batch, "source": times.source, "extrapolated": times.extrapolated}  # fmt: skip
+    results = []
+    with progress(f"serving {len(lengths)} requests") as update:
+        for number, (each, served) in enumerate(zip(every, traces, strict=True), 1):
+            found = serve_trace(served, decoder, node, times, asynchronous=not synchronous)
+            results.append(_result(trace, each, found) | shared | {"seconds": time.perf_counter() - started})
+            update(number, len(every))
+    title = f"{len(lengths)} requests of {trace}, {{}}, {model} on {device}, {engine}"
+    if rates is not None:
+        if json:
+            print_json({"trace": trace, "rows": results})
+        else:
+            _print_rates(title.format(f"{arrivals} arrivals"), results)
+    elif json:
+        print_json(results[0])
+    else:
+        how = "as they come" if rate == 0 else f"{rate:g} a second, {arrivals}"
+        _print_one(title.format(how), results[0])
+
+
+def _rates(text: str) -> list[float]:
+    try:
+        found = [float(each) for each in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0 < each < 1e9 for each in found):
+        raise InputError(f"rates must be numbers above 0 with commas between, not {text!r}")
+    return found
+
+
+def _result(trace: str, rate: float, found: "ServingResult") -> dict[str, Any]:
+    return {
         "trace": trace,
         "rate": rate,
-        "requests": len(served),
+        "requests": len(found.trace),
         "throughput_tokens_per_s_per_gpu": found.tokens_per_s_per_gpu,
         "steady_tokens_per_s_per_gpu": found.steady_tokens_per_s_per_gpu,
         "ttft_s": asdict(found.ttft_s),
         "tpot_s": asdict(found.tpot_s),
         "normalized_latency_s": asdict(found.normalized_latency_s),
         "makespan_s": found.makespan_s,
-        "model": model,
-        "device": device,
-        "engine": engine,
-        "seed": seed,
         "kv_capacity_tokens": found.capacity_tokens,
         "counters": found.counters,
-        "source": times.source,
-        "extrapolated": times.extrapolated,
-        "seconds": time.perf_counter() - started,
     }
-    if json:
-        print_json(result)
-        return
-    rows = [
-        ("time to first token, s", *asdict(found.ttft_s).values()),
-        ("time per output token, s", *asdict(found.tpot_s).values()),
-        ("normalised latency, s", *asdict(found.normalized_latency_s).values()),
-    ]
-    count = found.counters
+
+
+_LATENCIES = (
+    ("ttft_s", "time to first token, s"), ("tpot_s", "time per output token, s"),
+    ("normalized_latency_s", "normalised latency, s"),
+)  # fmt: skip
+
+
+def _print_rates(title: str, results: Sequence[dict[str, Any]]) -> None:
+    columns = ("requests/s", "tokens/s/GPU", *(f"{name} {part}" for name in ("TTFT", "TPOT", "latency")
+                                               for part in ("mean", "p50", "p90", "p99")))  # fmt: skip
+    lines = [
+        (
+            each["rate"], each["throughput_tokens_per_s_per_gpu"],
+            *(value for name, _ in _LATENCIES for value in each[name].values()),
+        )
+        for each in results
+    ]  # fmt: skip
+    print_table(title, columns, lines, f"seconds; latency is normalised by the answer; {results[0]['source']}")
+
+
+def _print_one(title: str, result: dict[str, Any]) -> None:
+    count = result["counters"]
     padding = count["padded_rows"] / count["iterations"]
     caption = (
-        f"{found.tokens_per_s_per_gpu:.0f} tokens/s/GPU over {found.makespan_s:.0f} s "
-        f"({found.steady_tokens_per_s_per_gpu:.0f} in the middle half), {count['iterations']} "
+        f"{result['throughput_tokens_per_s_per_gpu']:.0f} tokens/s/GPU over {result['makespan_s']:.0f} s "
+        f"({result['steady_tokens_per_s_per_gpu']:.0f} in the middle half), {count['iterations']} "
         f"iterations of {count['rows'] / count['iterations']:.0f} rows and {padding:.0f} of padding; "
-        f"at most {count['peak_requests']} requests and {count['peak_pages'] * 16 / found.capacity_tokens:.1%} of the "
-        f"cache, {count['swaps']} swaps; {times.source}" + (", extrapolated" if times.extrapolated else "")
+        f"at most {count['peak_requests']} requests and "
+        f"{count['peak_pages'] * 16 / result['kv_capacity_tokens']:.1%} of the cache, {count['swaps']} swaps; "
+        f"{result['source']}" + (", extrapolated" if result["extrapolated"] else "")
     )
-    how = "as they come" if rate == 0 else f"{rate:g} a second"
-    title = f"{len(served)} requests of {trace}, {how}, {model} on {device}, {engine}"
+    rows = [(label, *result[name].values()) for name, label in _LATENCIES]
     print_table(title, ("", "mean", "p50", "p90", "p99"), rows, caption)

@@ -65,11 +65,40 @@ def test_the_same_seed_gives_the_same_run(capsys):
             ["--interference", "x"],
             "ngpc: interference table must be one of paper, artifact, h200_green, h200_dynamic, not 'x'",
         ),
-        (["--device", "a100_80gb"], "ngpc: device must be several GPUs, such as 8xa100_80gb for the programs of"),
-        (["--model", "llama3_405b"], "ngpc: model must be one of llama2_70b, "),
+        (
+            ["--device", "a100_80gb"],
+            "ngpc: device must hold the 140 GB of weights of llama2_70b and a page of its cache, not 80 GB",
+        ),
+        (
+            ["--model", "llama3_405b"],
+            "ngpc: device must hold the 810 GB of weights of llama3_405b and a page of its cache, not 640 GB",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(arguments, start, capsys):
     assert run(arguments) == 2
     shown = capsys.readouterr()
     assert shown.err.startswith(start) and not shown.out
+
+
+def test_several_rates_are_a_table_of_latencies(capsys):
+    assert run(["--trace", "lmsys", "--rates", "5,20", "--requests", "500", "--arrivals", "bursty", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["rate"] for row in rows] == [5.0, 20.0] and all(set(row) >= KEYS for row in rows)
+    assert rows[0]["normalized_latency_s"]["mean"] < rows[1]["normalized_latency_s"]["mean"]
+    assert run(["--trace", "lmsys", "--rates", "5,20", "--requests", "100"]) == 0
+    assert "latency p99" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rates", "5,x"], "ngpc: rates must be numbers above 0 with commas between, not '5,x'"),
+        (["--rates", "5", "--rate", "3"], "ngpc: rate must be left out beside rates, not be given too"),
+        (["--arrivals", "rushed"], "ngpc: arrivals must be one of poisson, regular, bursty, not 'rushed'"),
+        (["--batch", "100"], "ngpc: dense batch must be a multiple of 128 from 512 to 8192, not 100"),
+    ],
+)
+def test_more_bad_input(arguments, message, capsys):
+    assert run(arguments) == 2
+    assert capsys.readouterr().err == message + "\n"
