@@ -49,6 +49,22 @@ class MemoryRun:
         missed = self.l2.fills / self.l2.reads if self.l2.reads else 0.0
         return self.l2.l2.hit_ns + missed * self.dram.mean_latency_ns
 
+    def check_balance(self) -> None:
+        """Every byte asked for was served, and the DRAM served what missed and what was written back.
+
+        Raises
+        ------
+        RuntimeError
+            If not: a defect of the model, whose times would mean nothing.
+        """
+        banks = int(self.l2.bank_bytes.sum())
+        moved = (self.l2.fills + self.l2.write_backs) * self.l2.l2.sector_bytes
+        if banks != self.bytes_requested or self.dram.bytes_served != moved:
+            raise RuntimeError(
+                f"bytes out of balance: {self.bytes_requested} asked for and {banks} served by the L2, {moved} "
+                f"missed or written back and {self.dram.bytes_served} served by the DRAM"
+            )
+
 
 class MemorySystem:
     """One GPU's memory, whose L2 keeps its contents from run to run.
@@ -72,4 +88,6 @@ class MemorySystem:
         """
         l2 = self.cache.run(addresses, writes)
         dram = run_dram(self.config.dram, self.config.controller, l2.dram_addresses, writes=l2.dram_writes)
-        return MemoryRun(l2=l2, dram=dram)
+        run = MemoryRun(l2=l2, dram=dram)
+        run.check_balance()
+        return run

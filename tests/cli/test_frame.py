@@ -39,6 +39,22 @@ def test_the_h200_has_a_table_of_clusters_that_match_it(capsys):
     assert "Cluster that matches" in capsys.readouterr().out
 
 
+def test_scene_mode_marches_rays(capsys):
+    arguments = ["frame", "--mode", "scene", "--app", "nsdf,gia", "--resolution", "fhd", "--n-nfp", "8"]
+    assert run([*arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["points_from"] == "scene" and result["averages"] == []
+    assert len(result["rows"]) == 2 * 3
+    for row in result["rows"]:
+        assert set(row) >= ROW_KEYS | {"points", "points_needed", "rounds", "field_energy_mj"}
+        assert row["points_source"] == ("scene" if row["app"] == "nsdf" else "definition")
+        assert row["points"] >= row["points_needed"] > 0 and row["rounds"] >= 1
+        assert (row["field_energy_mj"] is None) == (row["mode"] == "gpu_only")  # nobody measured the RTX 3090's
+    assert any("marched" in sentence for sentence in result["assumptions"])
+    assert run(arguments) == 0
+    assert "128^3" in capsys.readouterr().out
+
+
 def test_tables_show_the_origin_of_each_row_and_the_assumptions(capsys):
     assert run(["frame", "--resolution", "fhd", "--n-nfp", "64"]) == 0
     shown = capsys.readouterr().out
@@ -50,6 +66,7 @@ def test_tables_show_the_origin_of_each_row_and_the_assumptions(capsys):
     [
         (["--app", "mesh"], "ngpc: app must be one of nerf, nsdf, gia, nvr, not 'mesh'\n"),
         (["--n-nfp", "8,many"], "ngpc: n_nfp must be whole numbers separated by commas, not '8,many'\n"),
+        (["--mode", "film"], "ngpc: mode must be one of paper, scene, not 'film'\n"),
         (["--gpu", "none"], "ngpc: gpu preset must be one of h200, orin, rtx3090, not 'none'\n"),
         (["--tables", "none"], "ngpc: tables must be one of sized, reload, refuse, not 'none'\n"),
     ],

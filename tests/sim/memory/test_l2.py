@@ -65,6 +65,25 @@ def test_bytes_balance(seed):
     assert run.reads == np.count_nonzero(~writes)
 
 
+def test_bytes_out_of_balance_stop_a_run(seed):
+    """What was asked for was served, and what missed or was written back came from or went to the DRAM."""
+    memory = load_memory("orin")
+    rng = np.random.default_rng(seed)
+    addresses = rng.integers(0, 1 << 17, 20_000) * 32
+    writes = rng.random(20_000) < 0.5
+    run = MemorySystem(memory).run(addresses, writes)
+    assert run.bytes_requested == 32 * 20_000 == run.l2.bank_bytes.sum()
+    assert run.dram.bytes_served == 32 * (run.l2.fills + run.l2.write_backs) > 0
+    run.check_balance()
+    lost = replace(run, dram=replace(run.dram, bytes_per_bus=run.dram.bytes_per_bus - 32))
+    with pytest.raises(RuntimeError, match=r"^bytes out of balance: 640000 asked for and 640000 served by the L2, "):
+        lost.check_balance()
+    with pytest.raises(RuntimeError, match=r"^bytes out of balance: 640000 asked for and 640032 served"):
+        banks = run.l2.bank_bytes.copy()
+        banks[0] += 32
+        replace(run, l2=replace(run.l2, bank_bytes=banks)).check_balance()
+
+
 def test_a_table_that_fits_is_read_from_memory_once():
     memory = MemorySystem(load_memory("h200"))
     addresses, _ = pattern_requests("stream", memory.config.dram, 1 << 19, footprint_bytes=1 << 24)
