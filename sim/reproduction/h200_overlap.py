@@ -69,12 +69,7 @@ def _attention(row: MeasuredRow) -> Iterator[ComparisonRow]:
         reason = f"one of the four GEMMs whose mean the table is; {reason}"
     what = f"C_gemm_x_attention, {row.text('model')} {row.text('op')} {row.integer('M')}, {part} "
     what += f"{'/'.join(_key(row)[1:])}, {sms} SMs, line {row.line}"
-    for name, value, column in zip(("GEMM", "attention"), ours, ("P_gemm", "P_attn"), strict=True):
-        reference = row.number(column)
-        if reference:
-            yield ComparisonRow(
-                what=f"{what}, P of {name}", ours=value, reference=reference, source="calibrated", reason=reason
-            )
+    yield from _both(what, ours, (row.number("P_gemm"), row.number("P_attn")), reason)
 
 
 def _collective(row: MeasuredRow) -> Iterator[ComparisonRow]:
@@ -88,8 +83,14 @@ def _collective(row: MeasuredRow) -> Iterator[ComparisonRow]:
         f"N_gemm_x_collective, {row.text('op')} {row.integer('M')}, {row.text('coll')} of {row.integer('rows')} rows, "
     )
     what += f"{row.integer('group') or 'all'} blocks, {row.text('mode')}, line {row.line}"
-    for name, value, column in zip(("GEMM", "collective"), ours, ("P_gemm", "P_coll"), strict=True):
-        reference = row.number(column)
+    yield from _both(what, ours, (row.number("P_gemm"), row.number("P_coll")), reason)
+
+
+def _both(
+    what: str, ours: tuple[float, float], measured: tuple[float | None, float | None], reason: str
+) -> Iterator[ComparisonRow]:
+    """A row for the GEMM and one for its partner, of what was measured."""
+    for name, value, reference in zip(("GEMM", "its partner"), ours, measured, strict=True):
         if reference:
             yield ComparisonRow(
                 what=f"{what}, P of {name}", ours=value, reference=reference, source="calibrated", reason=reason
