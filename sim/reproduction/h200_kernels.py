@@ -31,7 +31,7 @@ MODELS: Mapping[str, tuple[str, int]] = {
 _COLLECTIVES = {"AG": "all_gather", "RS": "reduce_scatter", "AR": "all_reduce"}
 _OPERATIONS = {"KQV": "KQV", "O": "O", "UG": "UpGate", "D": "Down", "LM": "UpGate"}
 _MIB = 1 << 20
-_FITTED = "one of the kernels of LLaMA-3-8B the law was fitted to"
+_FITTED = "LLaMA-3-8B, whose kernels on an H200 the law was fitted to"
 _PREDICTED = "shard of another model than the one the law was fitted to"
 
 
