@@ -7,6 +7,7 @@ from arch.workload import load_model, load_node
 from sim.machine.interference import performance
 from sim.machine.token_cost import TokenBatch
 from sim.machine.token_times import TokenTimes, token_times
+from sim.machine.tokens import time_tokens
 
 TABLE_2_REAL_MS = {
     "KQV": 16.08, "O": 16.01, "UpGate": 69.92, "Down": 34.96, "DecodeAttention": 35.60, "PrefillAttention": 4.56,
@@ -143,3 +144,24 @@ def test_interference_measured_on_an_h200():
     assert performance("gemv", 0.54, "h200_dynamic") == pytest.approx(0.77)
     assert performance("gemm", 0.38, "h200_green") == 0.38
     assert performance("network", 0.17, "h200_green") == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "rows", "measured"),
+    [
+        ("llama3_8b", "h200", 128, 283.3), ("llama3_8b", "h200", 1024, 1423.8), ("llama3_8b", "h200", 2048, 2758.5),
+        ("llama3_70b", "8xh200", 1024, 353.1), ("llama3_70b", "2xh200", 512, 721.0),
+    ],
+)  # fmt: skip
+def test_the_output_matrix_beside_its_measurements(model, device, rows, measured):
+    """Of decoding rows only, once an iteration; an A100's other time has it already."""
+    batch = TokenBatch(prompt=512, decode=1024, rows=4096, decoding=rows)
+    own = token_times(load_model(model), load_node(device), batch)
+    assert own.head_us == pytest.approx(measured, rel=0.08)
+    timing = time_tokens(
+        model=model, device=device, rows=4096, decode_rows=rows, executions=["sequential"], context=1024.0
+    )
+    (row,) = timing.rows
+    assert row.iteration_ms == pytest.approx(row.layer_ms * own.model.n_layers + own.head_us / 1e3)
+    assert times().head_us == 0.0
+    assert token_times(own.model, own.node, batch, roofline=True).head_us == 0.0
