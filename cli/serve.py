@@ -3,18 +3,21 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from arch.errors import InputError, check_one_of
 from cli.comparison import Seed
-from cli.output import JsonOption, print_json, print_table, progress
+from cli.output import JsonOption, note, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from sim.serving.server import ServingResult
 
 __all__ = ["serve"]
+
+_TRACED_ITERATIONS = 20_000
 
 
 def serve(
@@ -39,6 +42,9 @@ def serve(
     synchronous: Annotated[
         bool, typer.Option("--synchronous", help="Form a batch only when the one before is over.")
     ] = False,
+    perfetto: Annotated[
+        Path | None, typer.Option(help="Perfetto trace of the first 20,000 iterations to write, .json.")
+    ] = None,
     seed: Seed = 0,
     json: JsonOption = False,
 ) -> None:
@@ -48,8 +54,11 @@ def serve(
     tokens of the answer. Iteration times come from the scheduler's cycle model (overlapped, nano_only) or from
     calibrated kernel times (sequential).
     """
+    from arch.whole_file import write_whole
     from arch.workload import load_model, load_node
+    from report.perfetto import serving_trace
     from sim.serving.iteration_time import iteration_times
+    from sim.serving.server import LOGGED
     from sim.serving.server import serve as serve_trace
     from sim.serving.trace import ARRIVALS, find_trace, with_arrivals
 
@@ -57,6 +66,8 @@ def serve(
         raise InputError(f"requests must be 0 or more, not {requests}")
     if rates is not None and rate != 0:
         raise InputError("rate must be left out beside rates, not be given too")
+    if rates is not None and perfetto is not None:
+        raise InputError("rates must be one rate for a perfetto trace, not several")
     check_one_of("arrivals", arrivals, ARRIVALS)
     every = [rate] if rates is None else _rates(rates)
     started = time.perf_counter()
@@ -70,9 +81,15 @@ def serve(
     results = []
     with progress(f"serving {len(lengths)} requests") as update:
         for number, (each, served) in enumerate(zip(every, traces, strict=True), 1):
-            found = serve_trace(served, decoder, node, times, asynchronous=not synchronous)
+            found = serve_trace(
+                served, decoder, node, times, asynchronous=not synchronous,
+                log_iterations=0 if perfetto is None else _TRACED_ITERATIONS,
+            )  # fmt: skip
             results.append(_result(trace, each, found) | shared | {"seconds": time.perf_counter() - started})
             update(number, len(every))
+    if perfetto is not None:
+        write_whole(perfetto, serving_trace(f"{trace} on {device}", LOGGED, found.iterations.tolist()))
+        note(f"trace: {perfetto}")
     title = f"{len(lengths)} requests of {trace}, {{}}, {model} on {device}, {engine}"
     if rates is not None:
         if json:

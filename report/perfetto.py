@@ -5,11 +5,11 @@ are microseconds.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sim.machine.timeline import TimelineEntry
 
-__all__ = ["perfetto_trace"]
+__all__ = ["perfetto_trace", "serving_trace"]
 
 
 def perfetto_trace(timelines: Mapping[str, Sequence[TimelineEntry]]) -> str:
@@ -35,6 +35,20 @@ def perfetto_trace(timelines: Mapping[str, Sequence[TimelineEntry]]) -> str:
             for entry in entries
         ]
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}, allow_nan=False)
+
+
+def serving_trace(name: str, columns: Sequence[str], iterations: Iterable[Sequence[float]]) -> str:
+    """JSON text of a served trace: one event an iteration, and a counter track for what else is known of it.
+
+    The first two of ``columns`` are start and length in seconds; the others are whole numbers.
+    """
+    events = [_name("process_name", 1, 0, name), _name("thread_name", 1, 1, "iterations")]
+    for number, (start, seconds, *values) in enumerate(iterations):
+        place = {"pid": 1, "tid": 1, "ts": start * 1e6}
+        known = dict(zip(columns[2:], map(int, values), strict=True))
+        events.append({"name": f"iteration {number}", "ph": "X", **place, "dur": seconds * 1e6, "args": known})
+        events += [{"name": what, "ph": "C", **place, "args": {what: value}} for what, value in known.items()]
+    return json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}, allow_nan=False)
 
 
 def _name(what: str, process: int, thread: int, name: str) -> dict:

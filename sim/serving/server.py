@@ -20,13 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from arch.device import NodeConfig
-from arch.errors import InputError
+from arch.errors import InputError, check_integer
 from arch.language_model import LanguageModelConfig
 from sim.serving.iteration_time import IterationTimes
-from sim.serving.server_kernel import COUNTERS, PAGE_TOKENS, serve_requests
+from sim.serving.server_kernel import COUNTERS, LOGGED, PAGE_TOKENS, serve_requests
 from sim.serving.trace import RequestTrace
 
-__all__ = ["Distribution", "ServingResult", "kv_capacity_tokens", "serve"]
+__all__ = ["LOGGED", "Distribution", "ServingResult", "kv_capacity_tokens", "serve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,7 @@ class ServingResult:
         than its batch), swaps, peak_pages, peak_requests
     capacity_tokens : tokens the memory has pages for
     n_gpus : GPUs of the node
+    iterations : (n, 7) the first iterations, columns as ``LOGGED``; none unless asked for
     """
 
     trace: RequestTrace
@@ -67,6 +68,7 @@ class ServingResult:
     counters: dict[str, int]
     capacity_tokens: int
     n_gpus: int
+    iterations: np.ndarray
 
     @property
     def tokens_per_s_per_gpu(self) -> float:
@@ -130,6 +132,7 @@ def serve(
     *,
     asynchronous: bool = True,
     max_iterations: int = 50_000_000,
+    log_iterations: int = 0,
 ) -> ServingResult:
     """Serve a trace to its end.
 
@@ -140,6 +143,7 @@ def serve(
     times : how long an iteration takes
     asynchronous : form batches while the one before runs
     max_iterations : guard against runs without end
+    log_iterations : how many of the first iterations to keep, at most a million
 
     Raises
     ------
@@ -154,6 +158,8 @@ def serve(
         )
     first_s, finish_s = np.zeros(len(trace)), np.zeros(len(trace))
     counters = np.zeros(len(COUNTERS), dtype=np.int64)
+    check_integer("log_iterations", log_iterations, 0, 1_000_000)
+    log = np.zeros((log_iterations, len(LOGGED)))
     end = serve_requests(
         trace.arrival_s,
         trace.prompt,
@@ -169,6 +175,7 @@ def serve(
         first_s,
         finish_s,
         counters,
+        log,
     )
     if end < 0:
         raise InputError(f"iterations of a trace must be at most {max_iterations}, not more; serve fewer requests")
@@ -180,4 +187,5 @@ def serve(
         counters=dict(zip(COUNTERS, counters.tolist(), strict=True)),
         capacity_tokens=capacity,
         n_gpus=node.n_gpus,
+        iterations=log[: counters[0]],
     )

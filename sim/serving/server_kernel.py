@@ -6,12 +6,15 @@ What it does is said in :mod:`sim.serving.server`; this file only keeps it fast.
 import numba
 import numpy as np
 
-__all__ = ["COUNTERS", "PAGE_TOKENS", "serve_requests"]
+__all__ = ["COUNTERS", "LOGGED", "PAGE_TOKENS", "serve_requests"]
 
 PAGE_TOKENS = 16
 """Tokens of a page of cached keys and values (NanoFlow, published code: frame_page_size)."""
 
 COUNTERS = ("iterations", "rows", "decode_rows", "wasted_rows", "padded_rows", "swaps", "peak_pages", "peak_requests")
+LOGGED = ("start_s", "seconds", "decode_rows", "prefill_rows", "wasted_rows", "requests", "pages")
+"""What is known of an iteration: when and how long, its rows, requests let in and pages they hold."""
+
 _ITERATIONS, _ROWS, _DECODE_ROWS, _WASTED, _PADDED, _SWAPS, _PEAK_PAGES, _PEAK_REQUESTS = range(len(COUNTERS))
 
 
@@ -71,9 +74,11 @@ def _predicted_peak(count, base, now, held, extra_tokens):
 @numba.njit(cache=True)
 def serve_requests(  # noqa: PLR0912, PLR0915, PLR0917
     arrival, prompt, decode, axes, times, padded, capacity_tokens, mean_prompt, mean_decode, asynchronous,
-    max_iterations, first_s, finish_s, counters,
+    max_iterations, first_s, finish_s, counters, log,
 ):  # fmt: skip
     """Serve every request; fills ``first_s``, ``finish_s`` and ``counters``, returns the clock at the end, or -1.
+
+    ``log`` has a row of ``LOGGED`` for each of the first iterations, as many as it has rows.
 
     -1 says that ``max_iterations`` were not enough.
     """
@@ -177,6 +182,10 @@ def serve_requests(  # noqa: PLR0912, PLR0915, PLR0917
                 filled += 1
         took, timed = _seconds(n_rows, decode_rows, cached, axes, times, padded)
         formed = clock if asynchronous else clock + took
+        if counters[_ITERATIONS] < len(log):
+            line = log[counters[_ITERATIONS]]
+            line[0], line[1], line[2], line[3] = clock, took, n_decoding, n_rows - n_decoding - n_over
+            line[4], line[5], line[6] = n_over, n_decoding + n_filling - first_filling, held
         clock += took
         counters[_ITERATIONS] += 1
         counters[_ROWS] += n_rows

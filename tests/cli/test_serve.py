@@ -102,3 +102,21 @@ def test_several_rates_are_a_table_of_latencies(capsys):
 def test_more_bad_input(arguments, message, capsys):
     assert run(arguments) == 2
     assert capsys.readouterr().err == message + "\n"
+
+
+def test_a_trace_of_every_iteration(capsys, tmp_path):
+    path = tmp_path / "t.json"
+    assert run(["--trace", "lmsys", "--requests", "200", "--perfetto", str(path), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    events = json.loads(path.read_text())["traceEvents"]
+    iterations = [event for event in events if event["ph"] == "X"]
+    assert len(iterations) == result["counters"]["iterations"]
+    assert sum(event["args"]["decode_rows"] for event in iterations) == result["counters"]["decode_rows"]
+    assert sum(event["args"]["wasted_rows"] for event in iterations) == result["counters"]["wasted_rows"]
+    assert max(event["args"]["pages"] for event in iterations) == result["counters"]["peak_pages"]
+    assert iterations[-1]["ts"] + iterations[-1]["dur"] == pytest.approx(1e6 * result["makespan_s"], rel=0.01)
+    assert {event["name"] for event in events if event["ph"] == "C"} == {
+        "decode_rows", "prefill_rows", "wasted_rows", "requests", "pages",
+    }  # fmt: skip
+    assert run(["--rates", "1,2", "--perfetto", str(path)]) == 2
+    assert capsys.readouterr().err == "ngpc: rates must be one rate for a perfetto trace, not several\n"

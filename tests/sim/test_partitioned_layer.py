@@ -8,6 +8,7 @@ from arch.workload import load_calibration, load_model, load_node
 from sim.machine.partitioned_layer import (
     PARTITIONS,
     REGIMES,
+    layer_parts,
     partition_rates,
     partitioned_layer_us,
     sequential_layer_us,
@@ -106,3 +107,15 @@ def test_refusals(call, message):
     with pytest.raises(InputError) as error:
         call()
     assert str(error.value) == message
+
+
+def test_two_gpus_add_both_all_reduces_of_every_nano_batch():
+    """1024 rows of 8192 values are 16 MiB: twice 23.05 us and 3.553 us a MiB."""
+    batch = TokenBatch(prompt=256, decode=1, rows=2048, decoding=2048, attended=1024)
+    both = token_times(load_model("llama3_70b"), load_node("2xh200"), batch)
+    parts = layer_parts(both, "burst", 2)
+    assert parts.collectives == pytest.approx(2 * (23.05 + 16 * 3.553))
+    assert sequential_layer_us(both, "burst", 2) == pytest.approx(
+        2 * (parts.gemm + parts.attention + parts.collectives)
+    )
+    assert layer_parts(times(), "burst", 2).collectives == 0.0
