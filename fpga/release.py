@@ -1,0 +1,88 @@
+"""What a released build takes on its device, by open tools: synthesis, and for an ECP5 place, route and pack.
+
+ECP5 builds are routed out of context, their ports neither placed nor timed: the AXI ports of a cluster are more than a
+package has pins, and belong to a bus inside the device. UltraScale+ builds are synthesised only; no open router exists.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from arch.errors import InputError
+from arch.release import ReleaseConfig
+from fpga.flow import ECP5_45F, ECP5_85F, pack, routed_clock, synthesised_cells
+from rtl.modular import modular_verilog
+from rtl.nfp_top import NfpTop
+from rtl.verilog import BUILD_ROOT
+
+__all__ = ["TARGET_MHZ", "BuildCells", "place_and_route", "synthesise"]
+
+TARGET_MHZ = {"ecp5-tiny": 80.0, "ecp5-85f": 60.0}
+"""Clock a routed build must reach; less is negative slack."""
+
+WIRE_PS = 900
+"""Delay of a wire the mapper reckons with, as for the scheduler unit (``fpga/scheduler_ecp5.py``)."""
+
+_ECP5 = (
+    "read_verilog {verilog}; synth_ecp5 -nowidelut -top {top} -run begin:map_luts; "
+    "techmap -map +/lattice/latches_map.v; abc9 -W {wire} -maxlut 4; clean; "
+    "synth_ecp5 -nowidelut -top {top} -run map_cells: -json {top}.json"
+)
+_ULTRASCALE_PLUS = (
+    "read_verilog {verilog}; synth_xilinx -family xcup -noiopad -noclkbuf -top {top} -run begin:map_luts; "
+    "abc -luts 2:2,3,6:5; clean; stat"
+)
+_DEVICES = {"ecp5-tiny": ECP5_45F, "ecp5-85f": ECP5_85F}
+_KINDS = {
+    "ecp5": {
+        "luts": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4},
+        "flip_flops": {"TRELLIS_FF": 1},
+        "block_rams": {"DP16KD": 1},
+        "multipliers": {"MULT18X18D": 1},
+    },
+    "ultrascale+": {
+        "luts": {f"LUT{n}": 1 for n in range(1, 7)}
+        | {"$lut": 1, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8},
+        "flip_flops": {"FDRE": 1, "FDSE": 1, "FDCE": 1, "FDPE": 1},
+        "block_rams": {"RAMB36E2": 2, "RAMB18E2": 1},
+        "multipliers": {"DSP48E2": 1},
+    },
+}
+"""Cells that count, and how often: a carry cell and a distributed RAM take look-up tables too; of block RAMs, on
+UltraScale+, 18-kbit halves are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildCells:
+    """Cells after synthesis, in the units of ``arch.release.DeviceCapacity``."""
+
+    luts: int
+    flip_flops: int
+    block_rams: int
+    multipliers: int
+
+
+def _stem(release: ReleaseConfig) -> Path:
+    return BUILD_ROOT / "fpga" / "release" / release.name / release.top
+
+
+def synthesise(release: ReleaseConfig) -> BuildCells:
+    """Synthesise a build; raises InputError for an ASIC's."""
+    if release.device is None:
+        raise InputError(f"preset of an FPGA must be one with a device, not {release.name!r}")
+    stem, verilog = _stem(release), modular_verilog(NfpTop(release.cluster), release.top)
+    script = _ECP5 if release.family == "ecp5" else _ULTRASCALE_PLUS
+    cells = synthesised_cells(stem, script.format(verilog=verilog, top=release.top, wire=WIRE_PS))
+    sums = {
+        what: sum(cells.get(cell, 0) * times for cell, times in kinds.items())
+        for what, kinds in _KINDS[release.family].items()
+    }
+    if release.family == "ultrascale+":
+        sums["block_rams"] = -(-sums["block_rams"] // 2)
+    return BuildCells(**sums)
+
+
+def place_and_route(release: ReleaseConfig, *, seed: int) -> tuple[float, Path]:
+    """Place, route and pack what :func:`synthesise` left; returns the clock in MHz and the bitstream."""
+    stem = _stem(release)
+    clock = routed_clock(stem, seed=seed, out_of_context=True, device=_DEVICES[release.name])
+    return clock, pack(stem, seed=seed)
