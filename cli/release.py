@@ -88,6 +88,8 @@ def _smoke_test(release: ReleaseConfig, folder: Path) -> None:
 
 
 def _register_documents(release: ReleaseConfig, folder: Path) -> None:
+    from report.driver_header import write_driver_headers
     from report.register_documents import write_register_documents
 
     write_register_documents(release.cluster, folder / "registers")
+    write_driver_headers(release.cluster, folder / "driver")

@@ -139,7 +139,8 @@ rows and an array of {nfp.mlp.rows} x {nfp.mlp.cols}, {nfp.mlp.arithmetic}. Conf
 {config_hash(cluster):#010x}; every parameter and the layout of every stream word: `config.json`.
 
 One clock `clk`, one synchronous reset `rst`, active high. No clock crosses inside. Ports: `s_axil_*` AXI4-Lite,
-`s_axis_*`, `m_axis_*` AXI4-Stream, `irq`. Registers: `registers/` (C header, IP-XACT, HTML). Nothing here needs Python.
+`s_axis_*`, `m_axis_*` AXI4-Stream, `irq`. Registers: `registers/` (C header, IP-XACT, HTML). Driver in C: `driver/`.
+Nothing here needs Python.
 
 ## Checks
 ```
