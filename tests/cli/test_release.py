@@ -78,8 +78,9 @@ def test_every_committed_hash_and_every_lint(name: str, tmp_path: Path) -> None:
     assert "%Warning" not in _lint(tmp_path, RELEASES[name].top)
 
 
+@pytest.mark.long
 def test_another_hash_seed_gives_the_same_netlist() -> None:
-    """Without what is cached by content: the netlist itself, from two processes."""
+    """Without what is cached by content: the netlist itself. The short suite's own seed differs from run to run."""
     code = (
         "import hashlib; from arch.release import RELEASES; from rtl.modular import modular_netlist; "
         f"from rtl.nfp_top import NfpTop; r = RELEASES['{TINY}']; "
@@ -104,7 +105,7 @@ def test_names_are_plain_and_ports_are_the_standard_ones(tiny: Path) -> None:
     modules = re.findall(r"^module (\S+?)\(", verilog, re.MULTILINE)
     assert len(modules) == len(set(modules)) > 50
     assert all(re.fullmatch(rf"{TOP}(_\w+)?", name) for name in modules)
-    instances = re.findall(rf"^  {TOP}_\w+ \\?(\S+) \($", verilog, re.MULTILINE)
+    instances = re.findall(rf"^  {TOP}_\w+ \\?(\S+) +\($", verilog, re.MULTILINE)
     assert len(instances) >= len(modules) - 1 and all(re.fullmatch(r"\w+", name) for name in instances)
     # what users bind to: changing one of these is a new major version
     for path in ("nfp", "level_engine", "array_row", "cluster", "cluster_scheduler", "registers"):
@@ -125,7 +126,7 @@ def test_what_lies_beside_the_verilog(tiny: Path) -> None:
     assert (tiny / "filelist.f").read_text() == f"{TOP}.v\n"
     core = (tiny / f"{TOP}.core").read_text()
     assert core.startswith("CAPI=2:\n")
-    named = re.findall(r"(?:\[| - )([\w./]+\.(?:v|vlt|hex))", core)
+    named = re.findall(r"(?:\[| - )([\w./]+\.(?:vlt|v|hex))", core)
     assert len(named) == 6 and all((tiny / name).is_file() for name in named)
     assert f'config_hash": "{config_hash(RELEASES[TINY].cluster):#010x}' in (tiny / "config.json").read_text()
     netlist = json.loads((tiny / "resources.json").read_text())["netlist"]
