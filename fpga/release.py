@@ -9,6 +9,7 @@ from pathlib import Path
 
 from arch.errors import InputError
 from arch.release import ReleaseConfig
+from arch.whole_file import write_whole
 from fpga.flow import ECP5_45F, ECP5_85F, pack, routed_clock, synthesised_cells
 from rtl.modular import modular_verilog
 from rtl.nfp_top import NfpTop
@@ -23,12 +24,12 @@ WIRE_PS = 900
 """Delay of a wire the mapper reckons with, as for the scheduler unit (``fpga/scheduler_ecp5.py``)."""
 
 _ECP5 = (
-    "read_verilog {verilog}; synth_ecp5 -nowidelut -top {top} -run begin:map_luts; "
+    "read_verilog {top}.v; synth_ecp5 -nowidelut -top {top} -run begin:map_luts; "
     "techmap -map +/lattice/latches_map.v; abc9 -W {wire} -maxlut 4; clean; "
     "synth_ecp5 -nowidelut -top {top} -run map_cells: -json {top}.json"
 )
 _ULTRASCALE_PLUS = (
-    "read_verilog {verilog}; synth_xilinx -family xcup -noiopad -noclkbuf -top {top} -run begin:map_luts; "
+    "read_verilog {top}.v; synth_xilinx -family xcup -noiopad -noclkbuf -top {top} -run begin:map_luts; "
     "abc -luts 2:2,3,6:5; clean; stat"
 )
 _DEVICES = {"ecp5-tiny": ECP5_45F, "ecp5-85f": ECP5_85F}
@@ -69,9 +70,10 @@ def synthesise(release: ReleaseConfig) -> BuildCells:
     """Synthesise a build; raises InputError for an ASIC's."""
     if release.device is None:
         raise InputError(f"preset of an FPGA must be one with a device, not {release.name!r}")
-    stem, verilog = _stem(release), modular_verilog(NfpTop(release.cluster), release.top)
+    stem = _stem(release)
+    write_whole(stem.with_suffix(".v"), modular_verilog(NfpTop(release.cluster), release.top).read_text())
     script = _ECP5 if release.family == "ecp5" else _ULTRASCALE_PLUS
-    cells = synthesised_cells(stem, script.format(verilog=verilog, top=release.top, wire=WIRE_PS))
+    cells = synthesised_cells(stem, script.format(top=release.top, wire=WIRE_PS))
     sums = {
         what: sum(cells.get(cell, 0) * times for cell, times in kinds.items())
         for what, kinds in _KINDS[release.family].items()
