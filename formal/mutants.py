@@ -109,6 +109,36 @@ MUTANTS = {
         wrong="m.d.sync += self._progress.eq(self._newer)",
         task="legal_is_accepted",
     ),
+    "error_passes": Mutant(
+        module="rtl.scheduler.unit_guard",
+        right="self.complete.valid.eq(fits & ~heard.error |",
+        wrong="self.complete.valid.eq(fits |",
+        task="errors",
+    ),
+    "late_completion_passes": Mutant(
+        module="rtl.scheduler.unit_guard",
+        right="fits.eq(heard.valid & ~self.late &",
+        wrong="fits.eq(heard.valid &",
+        task="errors",
+    ),
+    "error_in_the_unit": Mutant(
+        module="rtl.scheduler.unit_guard",
+        right="self.complete.valid.eq(fits & ~heard.error |",
+        wrong="self.complete.valid.eq(fits |",
+        task="dependence_with_errors",
+    ),
+    "watchdog_a_clock_late": Mutant(
+        module="rtl.scheduler.unit_guard",
+        right="left.eq(self.limit)",
+        wrong="left.eq(self.limit + 1)",
+        task="watchdog",
+    ),
+    "watchdog_asleep": Mutant(
+        module="rtl.scheduler.unit_guard",
+        right="armed.eq(self.limit != 0)",
+        wrong="armed.eq(0)",
+        task="watchdog",
+    ),
     "credits_not_returned": Mutant(
         module="rtl.scheduler.scheduler_unit",
         right="pools.returned.eq(event.shares)",

@@ -67,6 +67,15 @@ def _checker(name: str) -> Callable[[], Elaboratable]:
     return make
 
 
+def _guard(name: str) -> Callable[[], Elaboratable]:
+    def make() -> Elaboratable:
+        from formal import guard_properties
+
+        return getattr(guard_properties, name)()
+
+    return make
+
+
 def _block(name: str) -> Callable[[], Elaboratable]:
     def make() -> Elaboratable:
         from formal import block_properties
@@ -85,6 +94,10 @@ TASKS = {
     "pools": Task(harness=_block("PoolsProperties"), depth=4, induction=True),
     "events": Task(harness=_block("EventsProperties"), depth=4, induction=True),
     "slot": Task(harness=_block("SlotProperties"), depth=4, induction=True),
+    "dependence_with_errors": Task(harness=_unit("dependence", n_nanos=2, max_count=2, supervised=True), depth=13),
+    "shares_with_errors": Task(harness=_unit("shares", n_nanos=2, max_count=2, supervised=True), depth=13),
+    "errors": Task(harness=_guard("ErrorsProperties"), depth=4, induction=True),
+    "watchdog": Task(harness=_guard("WatchdogProperties"), depth=4, induction=True),
     "accepted_is_legal": Task(harness=_checker("accepted_is_legal"), depth=85, last_only=True),
     "accepted_is_acyclic": Task(harness=_checker("accepted_is_acyclic"), depth=85, last_only=True),
     "legal_is_accepted": Task(harness=_checker("legal_is_accepted"), depth=85, last_only=True),

@@ -1,11 +1,15 @@
 """The scheduler unit running any small program among units that do anything: what must never happen."""
 
+from dataclasses import replace
+
 from amaranth.asserts import AnyConst, AnySeq
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, ResetSignal, Signal, Value
 
 from arch.scheduler import SchedulerConfig
+from arch.supervision import Decision
 from formal.symbolic_program import SymbolicProgram
 from rtl.scheduler.scheduler_unit import SchedulerUnit
+from rtl.scheduler.supervised_scheduler import SupervisedScheduler, scheduler_of
 
 __all__ = ["PROPERTIES", "UnitProperties"]
 
@@ -30,14 +34,18 @@ class UnitProperties(Elaboratable):
         ``progress``: on a program that ``arch.program`` accepts, the unit never stays busy with nothing offered and
         nothing in flight for more than ``n_units + 5`` clocks: no deadlock, no completion lost.
     n_nanos, max_count : bounds of the program
+    supervised : units may also complete with an error, hang beyond a watchdog and complete late; the host has what
+        failed done again or treats it as done, whenever it likes. For ``dependence`` and ``shares``
     """
 
-    def __init__(self, name: str, *, n_nanos: int, max_count: int) -> None:
+    def __init__(self, name: str, *, n_nanos: int, max_count: int, supervised: bool = False) -> None:
         self.name, self.n_nanos, self.max_count = name, n_nanos, max_count
+        watchdog = {"supervised": True, "watchdog_bits": 2} if supervised else {}
+        self.config = replace(CONFIG, **watchdog)
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        m.submodules.unit = unit = SchedulerUnit(CONFIG)
+        m.submodules.unit = unit = scheduler_of(self.config)
         program = SymbolicProgram(CONFIG, n_nanos=self.n_nanos, n_predecessors=2, max_count=self.max_count)
         m.d.comb += [Assume(~ResetSignal()), Assume(program.connect(m) & program.in_order_of_choice())]
         loaded, started = program.load(m, unit.load), Signal()
@@ -64,8 +72,11 @@ class UnitProperties(Elaboratable):
                 complete.valid.eq(AnySeq(1)),
                 complete.index.eq(AnySeq(3)),
                 accepted.eq(issue.valid & issue.ready),
-                ended.eq(works & complete.valid & (complete.index == at)),
             ]
+            if self.config.supervised:
+                m.d.comb += ended.eq(self._supervise(m, unit, number, at))
+            else:
+                m.d.comb += ended.eq(works & complete.valid & (complete.index == at))
             with m.If(accepted):
                 m.d.sync += [works.eq(1), at.eq(issue.payload.index), at_iteration.eq(issue.payload.iteration)]
             with m.Elif(ended):
@@ -75,6 +86,24 @@ class UnitProperties(Elaboratable):
                 (self.accepted, accepted), (self.ended, ended),
             ):  # fmt: skip
                 values.append(value)
+
+    def _supervise(self, m: Module, unit: SupervisedScheduler, number: int, at: Value) -> Value:
+        """What the host does; returns the end of what is at hand: a completion without an error, or the host's word."""
+        issue, complete, resolve = unit.issue[number], unit.complete[number], unit.resolve[number]
+        attempt, runs, fits = Signal(2, name=f"attempt{number}"), Signal(name=f"runs{number}"), Signal()
+        m.d.comb += [
+            complete.error.eq(AnySeq(1)),
+            complete.attempt.eq(AnySeq(2)),
+            unit.watchdog_limit[number].eq(AnySeq(2)),
+            resolve.eq(AnySeq(2)),
+            Assume(resolve != Decision.DROP),
+            fits.eq(runs & ~unit.failed[number] & (complete.index == at) & (complete.attempt == attempt)),
+        ]
+        with m.If(issue.valid & issue.ready):
+            m.d.sync += [runs.eq(1), attempt.eq(issue.payload.attempt)]
+        with m.Elif(unit.failed[number] | complete.valid & fits):
+            m.d.sync += runs.eq(0)
+        return complete.valid & fits & ~complete.error | unit.failed[number] & (resolve == Decision.DONE)
 
     def _watched(self, index: Value, iteration: Value) -> Value:
         return (index == self.index) & (iteration == self.iteration)

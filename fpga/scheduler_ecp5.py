@@ -17,9 +17,13 @@ from arch.presets import SCHEDULERS
 from arch.scheduler import SchedulerConfig
 from arch.whole_file import write_whole
 from fpga.flow import routed_clock, synthesised_cells
+from rtl.scheduler.drop_tracker import DropTracker
 from rtl.scheduler.load_checker import LoadChecker
+from rtl.scheduler.program_buffer import ProgramBuffer
 from rtl.scheduler.scheduler_unit import SchedulerUnit
+from rtl.scheduler.supervised_scheduler import SupervisedScheduler
 from rtl.scheduler.trace_stream import TraceStream
+from rtl.scheduler.unit_guard import UnitGuard
 from rtl.verilog import BUILD_ROOT
 
 WIRE_PS = 900
@@ -30,8 +34,15 @@ SYNTHESIS = (
     f"abc9 -W {WIRE_PS} -maxlut 4; clean; "
     "synth_ecp5 -nowidelut -top {part} -run map_cells: -json {stem}.json"
 )
-CELLS = ("LUT4", "CCU2C", "TRELLIS_DPR16X4", "TRELLIS_FF")
+CELLS = ("LUT4", "CCU2C", "TRELLIS_DPR16X4", "DP16KD", "TRELLIS_FF")
 PARTS = {"scheduler_unit": SchedulerUnit, "load_checker": LoadChecker, "trace_stream": TraceStream}
+# of builds with every option, and a watchdog of 32 bits
+OPTIONS = {
+    "unit_guard": UnitGuard,
+    "drop_tracker": DropTracker,
+    "program_buffer": ProgramBuffer,
+    "supervised_scheduler": SupervisedScheduler,
+}
 
 
 def config_of(n_descriptors: int) -> SchedulerConfig:
@@ -41,7 +52,9 @@ def config_of(n_descriptors: int) -> SchedulerConfig:
 
 def synthesise(config: SchedulerConfig, stem: Path, part: str = "scheduler_unit") -> dict[str, int]:
     """Synthesise into ``stem.json``; returns how many of each of ``CELLS`` there are."""
-    write_whole(stem.with_suffix(".il"), rtlil.convert(PARTS[part](config), name=part))
+    if part in OPTIONS:
+        config = replace(config, supervised=True, watchdog_bits=32, buffered=True)
+    write_whole(stem.with_suffix(".il"), rtlil.convert((PARTS | OPTIONS)[part](config), name=part))
     cells = synthesised_cells(stem, f"read_rtlil {stem.name}.il; {SYNTHESIS.format(part=part, stem=stem.name)}")
     return {cell: cells.get(cell, 0) for cell in CELLS}
 
@@ -51,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--descriptors", type=int, default=32, choices=(8, 16, 32, 64))
     parser.add_argument("--seeds", type=int, default=1, help="how many placements to try; 0 to synthesise only")
-    parser.add_argument("--part", default="scheduler_unit", choices=PARTS)
+    parser.add_argument("--part", default="scheduler_unit", choices=PARTS | OPTIONS)
     arguments = parser.parse_args()
     stem = BUILD_ROOT / "fpga" / "scheduler" / f"{arguments.part}_{arguments.descriptors}"
     cells = synthesise(config_of(arguments.descriptors), stem, arguments.part)

@@ -66,6 +66,11 @@ class UnitGuard(wiring.Component):
     failed : Out(1), error status
     quiet : Out(1), nothing is offered to the unit and nothing in flight
     late, unexpected, erred, expired : Out(1), what happened in this clock
+
+    Attributes
+    ----------
+    state : what it is at
+    left, armed : clocks the unit may still take, and whether that matters
     """
 
     def __init__(self, config: SchedulerConfig) -> None:
@@ -73,6 +78,7 @@ class UnitGuard(wiring.Component):
         self.state = Signal(GuardState)
         self._held, self._fits = Signal(issue_layout(config)), Signal()
         self._attempt, self._cause = Signal(ATTEMPT_BITS), Signal(2)
+        self.left, self.armed = Signal(config.watchdog_bits), Signal()
         super().__init__(
             {
                 "offer": In(stream.Signature(issue_layout(config))),
@@ -209,7 +215,7 @@ class UnitGuard(wiring.Component):
         """Count the clocks of an execution down."""
         if not self.config.watchdog_bits:
             return
-        left, armed = Signal(self.config.watchdog_bits), Signal()
+        left, armed = self.left, self.armed
         m.d.comb += self.expired.eq(armed & (left == 1) & ~self._fits & (self.state == GuardState.WORK))
         m.d.sync += left.eq(left - 1)
         with m.If(begins):

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-INDUCTIVE = ("events", "pools", "slot")
-BOUNDED = ("completion", "dependence", "once", "progress", "shares")
+INDUCTIVE = ("events", "pools", "slot", "errors", "watchdog")
+BOUNDED = (
+    "completion", "dependence", "once", "progress", "shares", "dependence_with_errors", "shares_with_errors",
+)  # fmt: skip
 CHECKER = ("accepted_is_legal", "accepted_is_acyclic", "legal_is_accepted")
 BUGS = {
     "met_before_the_loop": "dependence",
@@ -17,6 +19,7 @@ BUGS = {
     "two_grants_in_the_unit": "shares",
     "iteration_ends_early": "completion",
     "credits_not_returned": "progress",
+    "error_in_the_unit": "dependence_with_errors",
     "share_unchecked": "accepted_is_legal",
     "order_unchecked": "accepted_is_legal",
     "own_wait_met": "accepted_is_acyclic",
@@ -26,6 +29,10 @@ BUGS_IN_BLOCKS = {
     "offer_withdrawn": "slot",
     "two_grants_one_accounted": "pools",
     "second_event_dropped": "events",
+    "error_passes": "errors",
+    "late_completion_passes": "errors",
+    "watchdog_a_clock_late": "watchdog",
+    "watchdog_asleep": "watchdog",
 }
 
 
