@@ -31,7 +31,7 @@ def scheduler(
     program: Annotated[
         str, typer.Option(help="Program of workloads/programs (- and _ are the same), or a .toml or .json file.")
     ] = "llama2-70b-2048",
-    layers: Annotated[int, typer.Option(help="Iterations of the body; 0: the program's own.")] = 8,
+    layers: Annotated[int, typer.Option(help="Iterations of the body.")] = 8,
     clock_mhz: Annotated[float, typer.Option(help="Clock of the unit, in MHz; sets the clocks of a duration.")] = 10.0,
     json: JsonOption = False,
 ) -> None:
@@ -43,7 +43,7 @@ def scheduler(
     Clocks are counted from ``start``. ``wakeup_clk_max`` is over nano-operations that found their unit and shares free;
     it counts from the completion they waited for, or from the clock after the awaited start.
     """
-    check_integer("layers", layers, 0, (1 << 16) - 1)
+    check_integer("layers", layers, 1, (1 << 16) - 1)
     check_positive("clock_mhz", clock_mhz)
 
     from sim.cosim.scheduler import run_program
@@ -51,9 +51,7 @@ def scheduler(
     from sim.engine.scheduler import simulate as simulate_model
     from sim.engine.scheduler_measures import credit_clk, last_event_clk, most_issues_in_a_clock, stall_clk
 
-    loaded = find_program(program).program
-    if layers:
-        loaded = replace(loaded, count=layers)
+    loaded = replace(find_program(program).program, count=layers)
     config = replace(SchedulerConfig.for_program(loaded), trace=True)
     durations = durations_in_clocks(loaded, clock_mhz * 1e6)
     busiest = max(

@@ -61,8 +61,8 @@ def test_rtl_and_model_print_one_timeline(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--layers", "-1"), "layers must be an integer from 0 to 65535, not -1"),
-        (("--layers", "65536"), "layers must be an integer from 0 to 65535, not 65536"),
+        (("--layers", "0"), "layers must be an integer from 1 to 65535, not 0"),
+        (("--layers", "65536"), "layers must be an integer from 1 to 65535, not 65536"),
         (("--clock-mhz", "0"), "clock_mhz must be a number above 0, not 0.0"),
         (("--clock-mhz", "-1"), "clock_mhz must be a number above 0, not -1.0"),
         (("--clock-mhz", "nan"), "clock_mhz must be a number above 0, not nan"),
