@@ -47,7 +47,7 @@ class SupervisedScheduler(wiring.Component):
     load, start, busy, done, issue, complete, protocol_error, cycle : as the unit's; issue and completion of supervised
         builds also have ``attempt``, completions ``error``
     refused, fault, fault_index, trace, trace_lost, stalls, credits : as the unit's, with its options
-    begins : Out(1), with ``buffered``: a program begins
+    begins : Out(1), a program begins
     resolve : In(2) of every unit, an ``arch.supervision.Decision``
     drop_failed : In(1), decide ``DROP`` wherever something fails
     watchdog_limit : In of every unit, with ``watchdog_bits``
@@ -79,7 +79,7 @@ class SupervisedScheduler(wiring.Component):
                 "cycle": Out(CYCLE_BITS),
                 **(verdict if config.check_load else {}),
                 **(trace_members(config) if config.trace else {}),
-                **({"begins": Out(1)} if config.buffered else {}),
+                "begins": Out(1),
                 **(supervision_members(config) if config.supervised else {}),
             }
         )
@@ -93,7 +93,7 @@ class SupervisedScheduler(wiring.Component):
         m.submodules.unit = ResetInserter(self._wipe)(unit)
         # an abort is under way
         self._stops = Signal()
-        m.d.comb += [self.done.eq(unit.done & ~self._stops), self.cycle.eq(unit.cycle)]
+        m.d.comb += [self.done.eq(unit.done & ~self._stops), self.cycle.eq(unit.cycle), self.begins.eq(unit.begins)]
         if config.buffered:
             self._buffer(m, unit)
         else:
@@ -144,7 +144,6 @@ class SupervisedScheduler(wiring.Component):
             buffer.running.eq(unit.busy),
             buffer.done.eq(unit.done),
             unit.start.eq(buffer.start_unit),
-            self.begins.eq(unit.begins),
             self.busy.eq(unit.busy | buffer.asked | self._stops),
         ]
         if not self.config.check_load:

@@ -103,7 +103,7 @@ class ScriptedScheduler(wiring.Component):
         m.submodules.unit = ResetInserter(self.settings.valid)(unit)
         self._clock, self._on, self._program, self._n_loaded = Signal(_CLOCK_BITS), Signal(), Signal(2), Signal(4)
         self._begins, self._loads = Signal(), Signal()
-        m.d.comb += self._begins.eq(unit.begins if config.buffered else unit.start & ~unit.busy)
+        m.d.comb += self._begins.eq(unit.begins)
         m.d.sync += self._clock.eq(self._clock + 1)
         settings = Signal(self.settings_layout)
         m.d.comb += [self.settings.ready.eq(1), unit.drop_failed.eq(settings.drop_failed)]

@@ -214,13 +214,35 @@ def test_the_same_program_again(run: Callable[..., None]) -> None:
     run(test)
 
 
+def test_a_word_in_the_clock_of_start_is_of_the_next_program(run: Callable[..., None]) -> None:
+    first, second = line("first"), line("second", n=2, count=1)
+
+    async def test(bench: Bench) -> None:
+        bench.load(pack_program(first, CONFIG))
+        await bench.tick(7)
+        bench.load(pack_program(second, CONFIG))
+        await bench.start()
+        begins = await bench.until("begins")
+        await bench.until("done")
+        assert sorted(bench.issued) == sorted(expected(first, SMALL, begins))
+        bench.issued.clear()
+        await bench.start()
+        begins = await bench.until("begins")
+        await bench.until("done")
+        assert sorted(bench.issued) == sorted(expected(second, SMALL, begins))
+
+    run(test)
+
+
 def test_a_drain_ends_two_clocks_after_the_last_completion(run: Callable[..., None]) -> None:
     async def test(bench: Bench) -> None:
         ctx, dut = bench.ctx, bench.dut
         bench.load(pack_program(line("drained"), replace(CONFIG, buffered=False)))
         await bench.tick(8)
-        # without a buffer, and without a check: at once
+        # without a buffer, and without a check
         await bench.start()
+        if not bench.seen["begins"]:
+            await bench.until("begins")
         await bench.tick(3)
         issued = bench.issued[0][0]
         ctx.set(dut.abort, 1)
@@ -233,13 +255,12 @@ def test_a_drain_ends_two_clocks_after_the_last_completion(run: Callable[..., No
 
     bare = replace(SMALL, supervised=True)
     dut_ports = SupervisedScheduler(bare).signature.members
-    assert "begins" not in dut_ports
     assert "refused" not in dut_ports
 
     class BareBench(Bench):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments)
-            self.seen = {name: [] for name in ("done", "aborted")}
+            self.seen = {name: [] for name in ("begins", "done", "aborted")}
 
     async def bare_test(bench: Bench) -> None:
         await test(BareBench(bench.ctx, bench.dut, bench.durations))
