@@ -36,7 +36,9 @@ def search(
     nano_batches: Annotated[int, typer.Option(help="Most nano-batches, 1 to 4.")] = 2,
     parts: Annotated[int, typer.Option(help="Most parts of a nano-batch in KQV and attention, 1 to 4.")] = 2,
     times: Annotated[str, typer.Option(help="Solo times: artifact, calibrated, or auto.")] = "auto",
-    interference: Annotated[str, typer.Option(help=f"P(R) to choose shares under: none or {_TABLES}.")] = "artifact",
+    interference: Annotated[
+        str, typer.Option(help=f"P(R) to choose shares under: none, {_TABLES}; auto: artifact where GEMMs take shares.")
+    ] = "auto",
     effort: Annotated[float, typer.Option(help="Deterministic time to search; about five seconds a unit.")] = 5.0,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     warm_start: Annotated[Path | None, typer.Option(help="What an earlier search --json printed.")] = None,

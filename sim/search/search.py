@@ -25,8 +25,9 @@ from sim.search.solve import SearchProgress, solve_layer
 
 __all__ = ["INTERFERENCES", "ScheduleSearch", "read_plan", "search_schedule"]
 
-INTERFERENCES = ("none", *INTERFERENCE_TABLES)
-"""P(R) table to choose shares under; ``none`` leaves the program without shares."""
+INTERFERENCES = ("auto", "none", *INTERFERENCE_TABLES)
+"""P(R) table to choose shares under; ``none`` leaves the program without shares; ``auto`` is the artifact's, or none
+where GEMMs take no share of the GPU."""
 
 _LAYERS = 24
 
@@ -133,7 +134,7 @@ def search_schedule(
     n_batches: int = 2,
     n_parts: int = 2,
     times: str = "auto",
-    interference: str = "artifact",
+    interference: str = "auto",
     effort: float = 5.0,
     seed: int = 0,
     warm_start: LayerPlan | None = None,
@@ -158,6 +159,8 @@ def search_schedule(
     """
     check_one_of("interference", interference, INTERFERENCES)
     decoder, node = load_model(model), load_node(device)
+    if interference == "auto":
+        interference = "artifact" if node.gpu.systolic is None else "none"
     if node.gpu.systolic is not None and interference != "none":
         raise InputError(f"interference must be none for {device}, whose GEMMs take no share, not {interference!r}")
     TokenBatch(prompt=prompt, decode=decode, rows=1)  # refuses lengths before they are divided by

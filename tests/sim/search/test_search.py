@@ -281,7 +281,7 @@ def test_splitting_and_ordering_never_break_a_program():
         ({"times": "best"}, "times must be one of auto, artifact, calibrated, not 'best'"),
         (
             {"interference": "some"},
-            "interference must be one of none, paper, artifact, h200_green, h200_dynamic, not 'some'",
+            "interference must be one of auto, none, paper, artifact, h200_green, h200_dynamic, not 'some'",
         ),
         ({"n_batches": 9}, "n_batches must be an integer from 1 to 4, not 9"),
         ({"effort": 0}, "effort must be a number above 0, not 0"),
