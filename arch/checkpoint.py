@@ -28,6 +28,7 @@ __all__ = [
     "MAX_LEVEL_SHIFT",
     "MAX_REQUANTIZE_SHIFT",
     "FloatField",
+    "FloatMlp",
     "QuantizedField",
     "QuantizedMlp",
     "load_field",
@@ -145,6 +146,30 @@ class QuantizedField:
             "direction_scale": self.direction_scale,
         }
         _save(path, self, header, arrays)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloatMlp:
+    """A network in ``fp16``.
+
+    Parameters
+    ----------
+    config : its shape and activations
+    weights : per layer, (n_out, n_in) float16
+    """
+
+    config: MlpConfig
+    weights: tuple[np.ndarray, ...]
+
+    def __post_init__(self) -> None:
+        _check_count("weights", self.weights, len(self.config.layers))
+        for number, layer in enumerate(self.config.layers):
+            found = self.weights[number]
+            if found.shape != (layer.n_out, layer.n_in) or found.dtype != np.float16:
+                raise InputError(
+                    f"weights of layer {number} must be float16 of shape {(layer.n_out, layer.n_in)}, "
+                    f"not {found.dtype} of {found.shape}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

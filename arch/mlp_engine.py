@@ -5,12 +5,16 @@ from math import gcd
 
 from arch.activation_table import INTEGER_ACTIVATIONS, PRE_ACTIVATION_BITS, STRAIGHT_ACTIVATIONS
 from arch.errors import check_integer, check_multiple
-from arch.number_format import IntegerProfile, integer_profile
+from arch.number_format import FloatProfile, IntegerProfile, hardware_profile
 
 __all__ = [
     "ACCUMULATE_CYCLES",
     "ACTIVATION_CYCLES",
+    "DOT_CYCLES",
+    "DOT_ROWS",
+    "FLOAT_ACTIVATE_CYCLES",
     "MAX_ACTIVATION_TABLES",
+    "NO_WEIGHT",
     "POINT_BANKS",
     "READ_CYCLES",
     "REQUANTIZE_CYCLES",
@@ -35,6 +39,18 @@ REQUANTIZE_CYCLES = 6
 
 ACTIVATION_CYCLES = 5
 """Behind requantisation in an engine with tables: memory, coefficients, product, sum, rounding."""
+
+DOT_ROWS = 16
+"""Rows of an array of ``fp16`` that one dot unit takes: the products of a tensor core's step."""
+
+NO_WEIGHT = 0x8000
+"""Weight of a place of an ``fp16`` tile that has none: -0, which as a weight is loaded as +0."""
+
+DOT_CYCLES = 8
+"""From a dot unit's activations and accumulator to its sum (``rtl/floating/tensor_core_dot.py``)."""
+
+FLOAT_ACTIVATE_CYCLES = 5
+"""From the sum to the activation in ``fp16``: the product of LeakyReLU."""
 
 STREAM_CYCLES = 2
 """From the activation to ``outputs.valid``: the write, then the read of the output buffer."""
@@ -80,15 +96,17 @@ class MlpEngineConfig:
 
     Parameters
     ----------
-    rows : processing elements along the reduction (inputs of a tile), a multiple of 4 from 4 to 128
+    rows : processing elements along the reduction (inputs of a tile), a multiple of 4 from 4 to 128; in ``fp16`` of 16
     cols : processing elements along the outputs of a tile, a multiple of 4 from 4 to 128
     nano_batch : points streamed through a tile before its weights change
     max_width : widest layer, a multiple of 4 from 4 to 128; of rows and cols too, if no tile is to reach past it
     max_layers : most layers of a network, 1 to 8
     weight_tiles : tiles of weights the weight memory holds
-    arithmetic : ``int8`` or ``int16``
-    activation_tables : tables for activations that are not straight on both sides of zero, 0 (none built) to 7
-    fission : whether the array can be split (``SPLITS``); nano_batch is then a multiple of 4
+    arithmetic : ``int8``, ``int16`` or ``fp16``, which gives a GPU's bits
+    activation_tables : tables for activations that are not straight on both sides of zero, 0 (none built) to 7; none in
+        ``fp16``
+    fission : whether the array can be split (``SPLITS``); nano_batch is then a multiple of 4. In ``fp16`` row halves
+        need 32 rows
     side_first, side_inputs : elements ``side_first .. side_first + side_inputs - 1`` of an input vector wait for a
         second network, which reads them behind the first one's outputs (nerf: 32 and 16); 0 inputs: one network only
     """
@@ -106,6 +124,10 @@ class MlpEngineConfig:
     side_inputs: int = 0
 
     def __post_init__(self) -> None:
+        hardware_profile(self.arithmetic)
+        if self.floating:
+            check_multiple("rows of an engine of fp16", self.rows, DOT_ROWS, DOT_ROWS, 128)
+            check_integer("activation_tables of an engine of fp16", self.activation_tables, 0, 0)
         check_multiple("rows", self.rows, 4, 4, 128)
         check_multiple("cols", self.cols, 4, 4, 128)
         check_integer("nano_batch", self.nano_batch, 1, 4096)
@@ -113,16 +135,20 @@ class MlpEngineConfig:
         check_integer("max_layers", self.max_layers, 1, 8)
         check_integer("weight_tiles", self.weight_tiles, 1, 4096)
         check_integer("activation_tables", self.activation_tables, 0, MAX_ACTIVATION_TABLES)
-        integer_profile(self.arithmetic)
         if self.fission:
             check_multiple("nano_batch of an engine with fission", self.nano_batch, POINT_BANKS, POINT_BANKS, 4096)
         check_integer("side_first", self.side_first, 0, self.max_width)
         check_integer("side_inputs", self.side_inputs, 0, self.max_width - self.side_first)
 
     @property
-    def profile(self) -> IntegerProfile:
+    def profile(self) -> IntegerProfile | FloatProfile:
         """The arithmetic profile."""
-        return integer_profile(self.arithmetic)
+        return hardware_profile(self.arithmetic)
+
+    @property
+    def floating(self) -> bool:
+        """Whether it is the GPU's arithmetic."""
+        return isinstance(self.profile, FloatProfile)
 
     @property
     def macs(self) -> int:
@@ -131,13 +157,16 @@ class MlpEngineConfig:
 
     @property
     def partial_sum_bits(self) -> int:
-        """Width of a sum of ``rows`` products; exact, so the array never overflows."""
+        """Width of a sum of ``rows`` products; exact in the integer profiles, so the array never overflows."""
+        if self.floating:
+            return self.profile.accumulator_bits
         return self.profile.value_bits + self.profile.weight_bits + (self.rows - 1).bit_length()
 
     @property
     def splits(self) -> tuple[Split, ...]:
         """Splits a layer may choose from; the number of a split is its place."""
-        return SPLITS if self.fission else SPLITS[:1]
+        splits = SPLITS if self.fission else SPLITS[:1]
+        return tuple(split for split in splits if not self.floating or self.rows // split.row_halves % DOT_ROWS == 0)
 
     @property
     def has_routes(self) -> bool:
@@ -167,6 +196,8 @@ class MlpEngineConfig:
     @property
     def activate_cycles(self) -> int:
         """From the partial sum to the activation."""
+        if self.floating:
+            return FLOAT_ACTIVATE_CYCLES
         return REQUANTIZE_CYCLES + (ACTIVATION_CYCLES if self.activation_tables else 0)
 
     @property
@@ -187,7 +218,10 @@ class MlpEngineConfig:
 
     @property
     def array_cycles(self) -> int:
-        """From the array's inputs to its outputs: ``rows + cols - 1`` hops, product and sum registers included."""
+        """From the array's inputs to its outputs: ``rows + cols - 1`` hops, product and sum registers included; in
+        ``fp16`` ``rows / 16`` dot units and ``cols - 1`` hops, the first register included."""
+        if self.floating:
+            return self.rows // DOT_ROWS * DOT_CYCLES + self.cols
         return self.rows + self.cols + 1
 
     @property
@@ -203,7 +237,7 @@ class MlpEngineConfig:
         behind the swap (``rows + cols + 2``), and an output buffer must be read empty one pass after it was filled
         (``latency_cycles``); the longest counts. A nano-batch of at least so many vectors leaves no bubble.
         """
-        return self.latency_cycles
+        return max(self.latency_cycles, self.rows + self.cols + 4)
 
     def pass_cycles(self, beats: int, next_beats: int | None = None) -> int:
         """Clocks from the start of a pass to the start of the next one.

@@ -6,14 +6,16 @@ target                    address                                     data
 ``MLP_CONTROL``           ``N_LAYERS_ADDRESS``                        layers of the network; 0 stops the inputs
 ``LAYER_REGISTER``        layer                                       the fields of :data:`LAYER_FIELDS`
 ``LAYER_REGISTER``        ``ROUTE_ADDRESS`` + layer                   the fields of :data:`ROUTE_FIELDS`
-``WEIGHT``                ``weight row << k | word``                  weights ``8 word .. 8 word + 7`` of that row
+``WEIGHT``                ``weight row << k | word``                  weights ``p word .. p word + p - 1`` of that row
 ``ACTIVATION_TABLE``      ``table << segment_bits | segment``         ``arch.activation_table.ActivationTable.words``
 ========================  ==========================================  ==========================================
 
 Only engines with fission or side inputs have route registers.
 
 A weight row is one row of one tile: the ``cols`` weights of one input. Tile t holds weight rows ``t * rows`` and up.
-``k`` is :func:`weight_word_bits`; the first weight of a word is in its lowest byte.
+``k`` is :func:`weight_word_bits` and ``p`` :func:`weights_per_word`; the first weight of a word is in its lowest bits.
+In ``fp16`` a layer register has no ``multiplier``, ``shift`` and ``table``, and places of a tile without a weight hold
+``arch.mlp_engine.NO_WEIGHT``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +23,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from arch.activation_table import ActivationCurve, activation_table, negative_part, segment_bits
-from arch.checkpoint import MAX_REQUANTIZE_SHIFT, QuantizedMlp
+from arch.checkpoint import MAX_REQUANTIZE_SHIFT, FloatMlp, QuantizedMlp
 from arch.errors import InputError, check_integer
-from arch.load import LoadImage, LoadTarget
-from arch.mlp_engine import MlpEngineConfig
+from arch.load import DATA_BITS, LoadImage, LoadTarget
+from arch.mlp_engine import NO_WEIGHT, MlpEngineConfig
 from arch.mlp_plan import PlannedLayer, plan_mlp
 
 __all__ = [
@@ -32,16 +34,13 @@ __all__ = [
     "N_LAYERS_ADDRESS",
     "ROUTE_ADDRESS",
     "ROUTE_FIELDS",
-    "WEIGHTS_PER_WORD",
     "mlp_image",
     "weight_word_bits",
+    "weights_per_word",
 ]
 
 N_LAYERS_ADDRESS = 0
 """Address of the control register that holds the number of layers."""
-
-WEIGHTS_PER_WORD = 8
-"""Weights of one load word."""
 
 LAYER_FIELDS: Mapping[str, tuple[int, int]] = {
     "multiplier": (0, 16),
@@ -77,12 +76,19 @@ Lanes ``first_lane .. last_lane`` of ``lane_values`` elements hold the layer's o
 """
 
 
+def weights_per_word(engine: MlpEngineConfig) -> int:
+    """Weights of one load word: 8 of the integer profiles, 4 of ``fp16``."""
+    return DATA_BITS // engine.profile.weight_bits
+
+
 def weight_word_bits(engine: MlpEngineConfig) -> int:
     """Low address bits that number the words of a weight row."""
-    return (-(-engine.cols // WEIGHTS_PER_WORD) - 1).bit_length()
+    return (-(-engine.cols // weights_per_word(engine)) - 1).bit_length()
 
 
-def mlp_image(networks: QuantizedMlp | Sequence[QuantizedMlp], engine: MlpEngineConfig) -> LoadImage:
+def mlp_image(
+    networks: QuantizedMlp | FloatMlp | Sequence[QuantizedMlp | FloatMlp], engine: MlpEngineConfig
+) -> LoadImage:
     """Load words that put a network, or the two of a nerf field, into an engine built as ``engine``.
 
     The first word stops the inputs and the last one starts them, so an engine never runs half a network.
@@ -90,32 +96,27 @@ def mlp_image(networks: QuantizedMlp | Sequence[QuantizedMlp], engine: MlpEngine
     Raises
     ------
     InputError
-        If a network does not fit the engine, or a multiplier or shift is out of range.
+        If a network does not fit the engine or is of another arithmetic, or a multiplier or shift is out of range.
     """
-    networks = (networks,) if isinstance(networks, QuantizedMlp) else tuple(networks)
+    networks = (networks,) if isinstance(networks, QuantizedMlp | FloatMlp) else tuple(networks)
+    kind = FloatMlp if engine.floating else QuantizedMlp
+    for network in networks:
+        if not isinstance(network, kind):
+            raise InputError(
+                f"networks of an engine of {engine.arithmetic} must be {kind.__name__}, not {type(network).__name__}"
+            )
     plan = plan_mlp([network.config for network in networks], engine)
-    parameters = [
-        parts
-        for network in networks
-        for parts in zip(map(np.asarray, network.weights), network.multipliers, network.shifts, strict=True)
-    ]
-    curves = [curve for network in networks for curve in network.layer_curves]
-    tables = tuple(dict.fromkeys(curve for curve in curves if curve))
+    weights_of = [np.asarray(matrix) for network in networks for matrix in network.weights]
+    scalings, tables = _scalings(networks, engine)
     image = LoadImage.of(LoadTarget.MLP_CONTROL, N_LAYERS_ADDRESS, 0) + _table_words(tables, engine)
-    for number, (planned, curve, (weights, multiplier, shift)) in enumerate(
-        zip(plan.layers, curves, parameters, strict=True)
-    ):
-        check_integer(f"multiplier of layer {number}", multiplier, 1, (1 << engine.profile.multiplier_bits) - 1)
-        check_integer(f"shift of layer {number}", shift, 1, MAX_REQUANTIZE_SHIFT)
+    for number, (planned, weights, scaling) in enumerate(zip(plan.layers, weights_of, scalings, strict=True)):
         shape = (planned.layer.n_out, planned.layer.n_in)
         if weights.shape != shape:
             raise InputError(f"shape of weights of layer {number} must be {shape}, not {weights.shape}")
         register = _pack(
             LAYER_FIELDS,
-            multiplier=multiplier,
-            shift=shift,
+            **scaling,
             negative=int(negative_part(planned.layer.activation)),
-            table=tables.index(curve) + 1 if curve else 0,
             row_tiles=planned.row_tiles,
             col_tiles=planned.col_tiles,
             first_row=planned.first * engine.rows,
@@ -138,19 +139,42 @@ def mlp_image(networks: QuantizedMlp | Sequence[QuantizedMlp], engine: MlpEngine
     return image + LoadImage.of(LoadTarget.MLP_CONTROL, N_LAYERS_ADDRESS, len(plan.layers))
 
 
+def _scalings(
+    networks: Sequence[QuantizedMlp | FloatMlp], engine: MlpEngineConfig
+) -> tuple[list[dict[str, int]], tuple[ActivationCurve, ...]]:
+    """Per layer, the fields of its requantisation and table; and the curves of the tables."""
+    if engine.floating:
+        layers = sum(len(network.weights) for network in networks)
+        return [{"multiplier": 0, "shift": 0, "table": 0}] * layers, ()
+    curves = [curve for network in networks for curve in network.layer_curves]
+    tables = tuple(dict.fromkeys(curve for curve in curves if curve))
+    factors = [factor for network in networks for factor in zip(network.multipliers, network.shifts, strict=True)]
+    scalings = []
+    for number, (curve, (multiplier, shift)) in enumerate(zip(curves, factors, strict=True)):
+        check_integer(f"multiplier of layer {number}", multiplier, 1, (1 << engine.profile.multiplier_bits) - 1)
+        check_integer(f"shift of layer {number}", shift, 1, MAX_REQUANTIZE_SHIFT)
+        table = tables.index(curve) + 1 if curve else 0
+        scalings.append({"multiplier": multiplier, "shift": shift, "table": table})
+    return scalings, tables
+
+
 def _weight_words(planned: PlannedLayer, weights: np.ndarray, engine: MlpEngineConfig) -> LoadImage:
     """A layer's tiles, in the order of the passes, every row half and column group holding the whole tile."""
     halves, groups = planned.split.row_halves, planned.split.column_groups
     height, width = engine.rows // halves, engine.cols // groups
-    padded = np.zeros((planned.col_tiles * width, planned.row_tiles * height), dtype=np.int8)
+    per_word, kind = weights_per_word(engine), np.dtype(f"int{engine.profile.weight_bits}")
+    empty = np.uint16(NO_WEIGHT).view(np.int16) if engine.floating else 0
+    padded = np.full((planned.col_tiles * width, planned.row_tiles * height), empty, dtype=kind)
     outputs = np.array(planned.outputs) - planned.first_col_tile * width
     inputs = np.array(planned.inputs) - planned.first_row_tile * height
-    padded[np.ix_(outputs, inputs)] = weights.astype(np.int8)
+    if engine.floating:
+        weights = np.where(weights == 0, np.float16(0), weights).view(kind)
+    padded[np.ix_(outputs, inputs)] = weights.astype(kind)
     # (col tile, output, row tile, input) to (col tile, row tile, input, output)
     tiles = padded.reshape(planned.col_tiles, width, planned.row_tiles, height).transpose(0, 2, 3, 1)
     tiles = np.tile(tiles.reshape(planned.tiles, height, width), (1, halves, groups))
-    words = -(-engine.cols // WEIGHTS_PER_WORD)
-    data = np.zeros((planned.tiles * engine.rows, words * WEIGHTS_PER_WORD), dtype=np.int8)
+    words = -(-engine.cols // per_word)
+    data = np.zeros((planned.tiles * engine.rows, words * per_word), dtype=kind)
     data[:, : engine.cols] = tiles.reshape(-1, engine.cols)
     data = data.view("<u8")
     rows = planned.first * engine.rows + np.arange(len(data))

@@ -7,17 +7,21 @@ whole nano-batch; of plans that are equal it takes the one with the smaller spli
 
 Two networks: the second one reads the first one's outputs and, behind them, the side inputs that came with the point.
 The first one's outputs are placed behind the side inputs, so that the second one's inputs lie in one piece:
-``side_first`` and up, side inputs first. Both networks' outputs are results, each where its network placed it.
+``side_first`` and up, side inputs first. In ``fp16``, where the order of sums counts, they are placed before them. Both
+networks' outputs are results, each where its network placed it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arch.errors import InputError
+from arch.errors import InputError, check_multiple
 from arch.mlp import MlpConfig, MlpLayer
-from arch.mlp_engine import MlpEngineConfig, Split
+from arch.mlp_engine import DOT_ROWS, MlpEngineConfig, Split
 
 __all__ = ["MlpPlan", "PlannedLayer", "plan_mlp"]
+
+_FUSED_OUTPUTS = 16
+"""FullyFusedMLP's own last layer; a wider one goes through CUTLASS, which adds eight products a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +125,9 @@ def plan_mlp(networks: MlpConfig | Sequence[MlpConfig], engine: MlpEngineConfig)
         for index, layer in enumerate(network.layers):
             inputs, outputs = range(layer.n_in), range(layer.n_out)
             if number == 0 and index == len(network.layers) - 1 and len(networks) == 2:
-                outputs = _behind_side(layer.n_out, engine)
+                outputs = _beside_side(layer.n_out, engine)
             if number == 1 and index == 0:
-                before = _behind_side(networks[0].n_output_dims, engine)
+                before = _beside_side(networks[0].n_output_dims, engine)
                 inputs = (*before, *range(engine.side_first, engine.side_first + engine.side_inputs))
             places.append((number, layer, inputs, outputs))
     splits = _fewest_cycles([(inputs, outputs) for _, _, inputs, outputs in places], engine)
@@ -173,6 +177,8 @@ def _check(networks: tuple[MlpConfig, ...], engine: MlpEngineConfig) -> None:
                 f"activation of layer {number} must be one of {', '.join(engine.activations)} on this MLP engine, "
                 f"not {layer.activation!r}"
             )
+    if engine.floating:
+        _check_float(networks, engine)
     if len(networks) == 1:
         return
     if len(networks) != 2 or engine.side_inputs == 0:
@@ -189,7 +195,7 @@ def _check(networks: tuple[MlpConfig, ...], engine: MlpEngineConfig) -> None:
             f"n_input_dims of the first network must be at most side_first = {engine.side_first}, "
             f"not {first.n_input_dims}"
         )
-    end = _behind_side(first.n_output_dims, engine).stop
+    end = _beside_side(first.n_output_dims, engine).stop
     if end > engine.max_width:
         raise InputError(
             f"max_width of the MLP engine must be at least {end} for these networks, not {engine.max_width}"
@@ -201,8 +207,26 @@ def _check(networks: tuple[MlpConfig, ...], engine: MlpEngineConfig) -> None:
         )
 
 
-def _behind_side(width: int, engine: MlpEngineConfig) -> range:
-    first = engine.side_first + engine.side_inputs
+def _check_float(networks: tuple[MlpConfig, ...], engine: MlpEngineConfig) -> None:
+    """What ``fp16`` asks for beside the rest: the library's own steps of 16 products, in its order."""
+    for network in networks:
+        outputs = network.n_output_dims
+        if outputs > _FUSED_OUTPUTS:
+            raise InputError(
+                f"n_output_dims of a network must be at most {_FUSED_OUTPUTS} in fp16, not {outputs}; "
+                "the library adds the products of a wider last layer in steps of 8"
+            )
+    if len(networks) != 2:
+        return
+    width, free = networks[0].n_output_dims, engine.side_first - networks[0].n_output_dims
+    check_multiple("side_first of an MLP engine of fp16", engine.side_first, DOT_ROWS, DOT_ROWS, engine.max_width)
+    check_multiple("outputs of the first network in fp16", width, DOT_ROWS, DOT_ROWS, engine.side_first)
+    if networks[1].n_output_dims > free:
+        raise InputError(f"n_output_dims of the second network must be at most {free}, not {networks[1].n_output_dims}")
+
+
+def _beside_side(width: int, engine: MlpEngineConfig) -> range:
+    first = engine.side_first - width if engine.floating else engine.side_first + engine.side_inputs
     return range(first, first + width)
 
 

@@ -56,6 +56,8 @@ class NfpConfig:
                 f"arithmetic of the MLP engine must be the encoding engine's {self.encoding.arithmetic!r}, "
                 f"not {self.mlp.arithmetic!r}"
             )
+        if self.encoding.floating:
+            raise InputError("arithmetic of a processor must be int8 or int16, not fp16")
         features = self.encoding.n_levels * self.encoding.n_features_per_level
         if features > self.mlp.max_width:
             raise InputError(

@@ -3,13 +3,13 @@
 import numpy as np
 
 from arch.activation_table import PRE_ACTIVATION_BITS, TABLE_ACTIVATIONS, activation_curve
-from arch.checkpoint import QuantizedField, QuantizedMlp
+from arch.checkpoint import FloatMlp, QuantizedField, QuantizedMlp
 from arch.field import FieldConfig
 from arch.grid import GridConfig
 from arch.mlp import MlpConfig
 from arch.number_format import IntegerProfile, integer_profile
 
-__all__ = ["random_field", "random_mlp", "random_table_fp16"]
+__all__ = ["random_field", "random_mlp", "random_mlp_fp16", "random_table_fp16"]
 
 _TARGET_SHARE = 0.4
 """Standard deviation of a layer's outputs over their largest value: most are in range, some saturate."""
@@ -58,6 +58,13 @@ def random_mlp(config: MlpConfig, profile: IntegerProfile, rng: np.random.Genera
         output_scale=1.0 / profile.value.maximum,
         curves=tuple(curves),
     )
+
+
+def random_mlp_fp16(config: MlpConfig, rng: np.random.Generator) -> FloatMlp:
+    """A network with the library's initial weights: uniform, +-sqrt(6 / (n_in + n_out))."""
+    shapes = [(layer.n_out, layer.n_in) for layer in config.layers]
+    weights = tuple((rng.uniform(-1, 1, shape) * np.sqrt(6 / sum(shape))).astype(np.float16) for shape in shapes)
+    return FloatMlp(config=config, weights=weights)
 
 
 def random_table_fp16(grid: GridConfig, rng: np.random.Generator) -> np.ndarray:

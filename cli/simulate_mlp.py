@@ -7,21 +7,24 @@ from its first vector to its last result: the first nano-batch gathers, the last
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
 from arch.activation_table import TABLE_ACTIVATIONS
-from arch.checkpoint import QuantizedMlp
-from arch.errors import InputError, check_integer
+from arch.checkpoint import FloatMlp, QuantizedMlp
+from arch.errors import InputError, check_integer, check_one_of
 from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.mlp_plan import MlpPlan, plan_mlp
+from arch.number_format import HARDWARE_ARITHMETICS
 from arch.presets import FIELDS, preset
-from arch.random_field import random_mlp
+from arch.random_field import random_mlp, random_mlp_fp16
 from cli.comparison import Seed, Waves, finish, numpy_call
 from cli.output import JsonOption, progress
+from cli.simulate_mlp_fp16 import run_fp16_networks
 
 __all__ = ["NETWORKS", "gemm", "mlp"]
 
@@ -38,9 +41,13 @@ NETWORKS = {
 _MAX_BATCH = 1 << 22
 _SIDE_FIRST, _SIDE_INPUTS = 32, 16
 """nerf's direction code behind 32 features; built into every engine here, so that the networks share a build."""
+_SIDE_FIRST_FP16 = 48
+"""In fp16 the density network's 16 outputs stand in front of the code."""
+_VECTORS_NANO_BATCH = 160
+"""Vectors a pass for the library's networks, which then share a build."""
 
 Array = Annotated[str, typer.Option(help="Rows x columns of the systolic array.")]
-Arithmetic = Annotated[str, typer.Option(help="Integer profile: int8 or int16.")]
+Arithmetic = Annotated[str, typer.Option(help="int8, int16, or fp16: a GPU's own bits.")]
 Fission = Annotated[bool, typer.Option(help="Build an array that splits, so that narrow layers share it.")]
 NanoBatch = Annotated[int, typer.Option(help="Vectors a pass; 0: the fewest with the least clocks for this batch.")]
 
@@ -55,11 +62,34 @@ def mlp(
     arithmetic: Arithmetic = "int8",
     fission: Fission = True,
     nano_batch: NanoBatch = 0,
+    vectors: Annotated[
+        Path | None, typer.Option(help="With fp16: folder of tiny-cuda-nn's vectors: their networks and inputs.")
+    ] = None,
     seed: Seed = 0,
     waves: Waves = None,
     json: JsonOption = False,
 ) -> None:
-    """The systolic MLP engine on a field's networks with random weights."""
+    """The systolic MLP engine on a field's networks with random weights.
+
+    With ``--arithmetic fp16 --vectors`` on networks of the real library, at its inputs, every bit held against its own.
+    """
+    check_one_of("arithmetic", arithmetic, HARDWARE_ARITHMETICS)
+    if vectors is not None:
+        given = (network, batch, activation, output_activation, nano_batch, waves, arithmetic)
+        if given != ("gia", 1024, "", "", 0, None, "fp16"):
+            raise InputError(
+                "--vectors must come with --arithmetic fp16 and without --network, --batch, --activation, "
+                "--output-activation, --nano-batch and --waves; its files hold networks and inputs"
+            )
+
+        def engine_for(networks: tuple[MlpConfig, ...]) -> MlpEngineConfig:
+            return _engine(array, networks, 1, arithmetic="fp16", fission=fission, nano_batch=_VECTORS_NANO_BATCH)
+
+        result = run_fp16_networks(vectors, engine_for)
+        finish(result, json)
+        if result["golden_mismatches"]:
+            raise typer.Exit(1)
+        return
     chosen = {"activation": activation, "output_activation": output_activation}
     networks = tuple(
         replace(each, **{name: value for name, value in chosen.items() if value})
@@ -105,10 +135,14 @@ def _compare(
 
     plan = plan_mlp(networks, engine)
     rng = np.random.default_rng(seed)
-    weights = tuple(random_mlp(network, engine.profile, rng) for network in networks)
-    value = engine.profile.value
     width = networks[0].n_input_dims if len(networks) == 1 else engine.side_first + engine.side_inputs
-    vectors = rng.integers(value.minimum, value.maximum + 1, (2 * batch, width))
+    if engine.floating:
+        weights = tuple(random_mlp_fp16(network, rng) for network in networks)
+        vectors = rng.standard_normal((2 * batch, width)).astype(np.float16).view(np.int16)
+    else:
+        weights = tuple(random_mlp(network, engine.profile, rng) for network in networks)
+        value = engine.profile.value
+        vectors = rng.integers(value.minimum, value.maximum + 1, (2 * batch, width))
     with (
         progress(f"simulating {2 * batch} vectors") as update,
         mlp_simulator(weights, engine, waves=waves) as simulator,
@@ -149,15 +183,22 @@ def _layers(plan: MlpPlan, batch: int) -> list[dict[str, object]]:
     ]
 
 
-def _golden(weights: Sequence[QuantizedMlp], vectors: np.ndarray, engine: MlpEngineConfig) -> np.ndarray:
-    """Results in the order of ``MlpPlan.results``."""
-    from reference.mlp import mlp_integer
+def _golden(weights: Sequence[QuantizedMlp | FloatMlp], vectors: np.ndarray, engine: MlpEngineConfig) -> np.ndarray:
+    """Raw results in the order of ``MlpPlan.results``."""
+    from reference.mlp import mlp_fp16, mlp_integer
 
-    first = numpy_call(mlp_integer, weights[0], vectors[:, : weights[0].config.n_input_dims], engine.profile)
+    def evaluate(network: QuantizedMlp | FloatMlp, inputs: np.ndarray) -> np.ndarray:
+        if isinstance(network, QuantizedMlp):
+            return numpy_call(mlp_integer, network, inputs, engine.profile)
+        inputs = np.ascontiguousarray(inputs).view(np.float16)
+        return numpy_call(mlp_fp16, network.config, network.weights, inputs).view(np.int16)
+
+    first = evaluate(weights[0], vectors[:, : weights[0].config.n_input_dims])
     if len(weights) == 1:
         return first
-    inputs = np.concatenate([first, vectors[:, engine.side_first :]], axis=1)
-    return np.concatenate([numpy_call(mlp_integer, weights[1], inputs, engine.profile), first], axis=1)
+    return np.concatenate(
+        [evaluate(weights[1], np.concatenate([first, vectors[:, engine.side_first :]], axis=1)), first], axis=1
+    )
 
 
 def _engine(
@@ -171,9 +212,12 @@ def _engine(
     widest = max(max(layer.n_in, layer.n_out) for layer in layers)
     tables = {layer.activation for layer in layers} & set(TABLE_ACTIVATIONS)
     width = max(-(-widest // 4) * 4, 64)
+    if arithmetic == "fp16":
+        width, tables = -(-width // 16) * 16, ()
     roomy = MlpEngineConfig(
         rows=rows, cols=cols, max_width=width, weight_tiles=4096, nano_batch=4, fission=fission,
-        arithmetic=arithmetic, activation_tables=len(tables), side_first=_SIDE_FIRST, side_inputs=_SIDE_INPUTS,
+        arithmetic=arithmetic, activation_tables=len(tables),
+        side_first=_SIDE_FIRST_FP16 if arithmetic == "fp16" else _SIDE_FIRST, side_inputs=_SIDE_INPUTS,
     )  # fmt: skip
     engine = replace(roomy, nano_batch=nano_batch or _best_nano_batch(networks, roomy, batch))
     tiles = plan_mlp(networks, engine).tiles

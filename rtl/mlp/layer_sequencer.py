@@ -21,7 +21,8 @@ class PassLayout(data.StructLayout):
     ``ends_batch``: last pass of its layer, of its nano-batch; ``bank``: bank of the activation memory it writes, the
     other is read; ``input_bank``, ``output_bank``; ``n``: vectors; ``last``: the nano-batch ends a run;
     ``multiplier``, ``negative_multiplier``, ``shift``, ``table``: the layer's. With fission ``split`` and ``beats``,
-    the clocks in which it reads; with routes the layer's ``takes_side``, ``first_lane`` and ``last_lane``.
+    the clocks in which it reads; with routes the layer's ``takes_side``, ``first_lane`` and ``last_lane``. In ``fp16``
+    its ``negative``.
     """
 
     def __init__(self, config: MlpEngineConfig) -> None:
@@ -29,6 +30,8 @@ class PassLayout(data.StructLayout):
         halves = max(split.row_halves for split in config.splits)
         groups = max(split.column_groups for split in config.splits)
         copied = ["multiplier", "shift", "table"]
+        if config.floating:
+            copied += ["negative"]
         if config.has_routes:
             copied += ["takes_side", "first_lane", "last_lane"]
         if config.fission:
@@ -206,6 +209,8 @@ class LayerSequencer(Component):
             new.negative_multiplier.eq(self._negative_multiplier(m)),
             new.table.eq(self.entry.table),
         ]
+        if self.config.floating:
+            m.d.comb += new.negative.eq(self.entry.negative)
         if routed:
             m.d.comb += [new[name].eq(self.entry[name]) for name in ("takes_side", "first_lane", "last_lane")]
         if self.config.fission:

@@ -1,6 +1,6 @@
 """The systolic MLP engine: vectors in, a whole network, vectors out."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -10,6 +10,9 @@ from rtl.delay_line import DelayLine
 from rtl.mlp.accumulator import Accumulator
 from rtl.mlp.activate import Activate
 from rtl.mlp.activation_memory import ActivationMemory
+from rtl.mlp.dot_array import DotArray
+from rtl.mlp.float_accumulator import FloatAccumulator
+from rtl.mlp.float_activate import FloatActivate
 from rtl.mlp.input_buffer import InputBuffer
 from rtl.mlp.layer_program import LayerProgram
 from rtl.mlp.layer_sequencer import LayerSequencer
@@ -67,7 +70,7 @@ class MlpEngine(Component):
         m.submodules.weights = weights = WeightMemory(config)
         m.submodules.input_buffer = inputs = InputBuffer(config)
         m.submodules.activations = activations = ActivationMemory(config)
-        m.submodules.array = array = SystolicArray(config)
+        m.submodules.array = array = (DotArray if config.floating else SystolicArray)(config)
         m.submodules.output_buffer = outputs = OutputBuffer(config)
 
         load_en = self.load.valid & self.load.ready
@@ -101,7 +104,10 @@ class MlpEngine(Component):
         ]
         m.d.comb += [array.w_data[c].eq(weights.r_data[c]) for c in range(config.cols)]
         self._read(m, sequencer, inputs, activations, array)
-        self._write(m, sequencer, array, activations, outputs)
+        m.submodules.write_back = write_back = WriteBack(config)
+        done = (self._float_stages if config.floating else self._stages)(m, sequencer, array, write_back)
+        m.d.comb += write_back.current.eq(sequencer.current)
+        self._write(m, write_back, done, activations, outputs)
         return m
 
     def _read(
@@ -144,23 +150,19 @@ class MlpEngine(Component):
                         own = sum(1 << entry - 1 for entry in range(step, config.entries, step))
                         m.d.comb += [array.enters.eq(own), array.halves.eq(split.row_halves == 2)]
 
-    def _write(
-        self,
-        m: Module,
-        sequencer: LayerSequencer,
-        array: SystolicArray,
-        activations: ActivationMemory,
-        outputs: OutputBuffer,
-    ) -> None:
-        """From the array's outputs into the memories. Each stage copies what it needs of ``current`` in its time."""
+    def _stages(
+        self, m: Module, sequencer: LayerSequencer, array: SystolicArray, write_back: WriteBack
+    ) -> tuple[Value, Value]:
+        """From the array's outputs to the activations; each stage copies what it needs of ``current`` in its time.
+
+        Returns: the first complete sums of a pass stand behind the accumulator; activations are there.
+        """
         config, current = self.config, sequencer.current
         m.submodules.accumulator = accumulator = Accumulator(config)
         m.submodules.activate = activate = Activate(config)
-        m.submodules.write_back = write_back = WriteBack(config)
         arrives = READ_CYCLES + config.array_cycles - 1
         m.submodules.valid = valid = DelayLine(1, arrives)
         m.submodules.first = first = DelayLine(1, arrives)
-        m.submodules.written = written = DelayLine(1, config.activate_cycles - 1)
         paths = [(array.o, accumulator, activate, write_back.i)]
         if config.fission:  # the upper row half's sums have accumulators and activations of their own
             m.submodules.upper_accumulator = upper_accumulator = Accumulator(config)
@@ -192,13 +194,73 @@ class MlpEngine(Component):
             halves, upper = array.halves, Signal()
             m.d.sync += upper.eq(Mux(first.o, halves, upper))
             m.d.comb += upper_accumulator.valid.eq(valid.o & Mux(first.o, halves, upper))
+        m.d.comb += [valid.i.eq(sequencer.r_en), first.i.eq(sequencer.r_first)]
+        return accumulator.o_first, activate.o_valid
+
+    def _float_stages(
+        self, m: Module, sequencer: LayerSequencer, array: DotArray, write_back: WriteBack
+    ) -> tuple[Value, Value]:
+        """The same in ``fp16``, where the sums of the row tiles before enter the array with the vectors."""
+        config, current = self.config, sequencer.current
+        m.submodules.accumulator = accumulator = FloatAccumulator(config)
+        m.submodules.activate = activate = FloatActivate(config)
+        m.submodules.valid = valid = DelayLine(1, READ_CYCLES + config.array_cycles)
+        m.submodules.first = first = DelayLine(1, READ_CYCLES + config.array_cycles)
+        m.d.comb += [valid.i.eq(sequencer.r_en), first.i.eq(sequencer.r_first)]
+        paths = [(array.o, array.before, accumulator, activate, write_back.i, valid.o)]
+        if config.fission:
+            m.submodules.upper_accumulator = upper_accumulator = FloatAccumulator(config)
+            m.submodules.upper_activate = upper_activate = FloatActivate(config)
+            m.submodules.apart = apart = DelayLine(1, READ_CYCLES)
+            upper = Signal()
+            now = Mux(first.o, array.halves, upper)
+            m.d.sync += upper.eq(now)
+            m.d.comb += [apart.i.eq(array.halves), array.apart.eq(apart.o)]
+            paths.append(
+                (
+                    array.upper_o,
+                    array.upper_before,
+                    upper_accumulator,
+                    upper_activate,
+                    write_back.upper_i,
+                    valid.o & now,
+                )
+            )
+        for sums, before, accumulate, stage, activations_o, there in paths:
+            with m.If(first.o):
+                m.d.sync += stage.negative.eq(current.negative)
+            m.d.comb += [
+                accumulate.r_en.eq(sequencer.r_en),
+                accumulate.r_first.eq(sequencer.r_first),
+                accumulate.starts_sum.eq(current.starts_sum),
+                accumulate.valid.eq(there),
+                accumulate.first.eq(first.o),
+                accumulate.ends_sum.eq(current.ends_sum),
+                stage.valid.eq(accumulate.o_valid),
+            ]
+            for c in range(config.cols):
+                m.d.comb += [
+                    before[c].eq(accumulate.before[c]),
+                    accumulate.i[c].eq(sums[c]),
+                    stage.i[c].eq(accumulate.o[c]),
+                    activations_o[c].eq(stage.o[c]),
+                ]
+        return accumulator.o_first, activate.o_valid
+
+    def _write(
+        self,
+        m: Module,
+        write_back: WriteBack,
+        done: tuple[Value, Value],
+        activations: ActivationMemory,
+        outputs: OutputBuffer,
+    ) -> None:
+        """Activations into the memories."""
+        m.submodules.written = written = DelayLine(1, self.config.activate_cycles - 1)
         m.d.comb += [
-            valid.i.eq(sequencer.r_en),
-            first.i.eq(sequencer.r_first),
-            written.i.eq(accumulator.o_first),
+            written.i.eq(done[0]),
             write_back.first.eq(written.o),
-            write_back.current.eq(current),
-            write_back.valid.eq(activate.o_valid),
+            write_back.valid.eq(done[1]),
             activations.w_en.eq(write_back.activation_en),
             activations.w_bank.eq(write_back.written.bank),
             outputs.w_en.eq(write_back.output_en),

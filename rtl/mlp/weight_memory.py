@@ -7,7 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from arch.load import DATA_BITS
 from arch.mlp_engine import MlpEngineConfig
-from arch.mlp_image import WEIGHTS_PER_WORD, weight_word_bits
+from arch.mlp_image import weight_word_bits, weights_per_word
 
 __all__ = ["WeightMemory"]
 
@@ -26,7 +26,7 @@ class WeightMemory(Component):
 
     Members
     -------
-    w_en, w_addr, w_data : In, a load word: ``weight row << k | word`` and 8 weights, lowest byte first
+    w_en, w_addr, w_data : In, a load word: ``weight row << k | word`` and its weights, the first one lowest
     r_en, r_addr, i_row : In, weight row to read, and the array row it is for
     r_valid, r_row, r_data : Out, the array row and its weights
     """
@@ -54,7 +54,7 @@ class WeightMemory(Component):
         config = self.config
         bits = config.profile.weight_bits
         granules = config.cols // _GRANULE
-        per_word = WEIGHTS_PER_WORD // _GRANULE
+        per_word = weights_per_word(config) // _GRANULE
         shape = data.ArrayLayout(unsigned(_GRANULE * bits), granules)
         m.submodules.memory = memory = Memory(shape=shape, depth=config.weight_rows, init=[])
         write = memory.write_port(granularity=1)

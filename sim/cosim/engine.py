@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from amaranth.lib import wiring
 
-from arch.checkpoint import QuantizedField, QuantizedMlp
+from arch.checkpoint import FloatMlp, QuantizedField, QuantizedMlp
 from arch.encoding_engine import EncodingEngineConfig, EngineCounter
 from arch.encoding_image import encoding_image
 from arch.errors import InputError
@@ -207,14 +207,14 @@ def encoding_simulator(
 
 
 def mlp_simulator(
-    networks: QuantizedMlp | Sequence[QuantizedMlp],
+    networks: QuantizedMlp | FloatMlp | Sequence[QuantizedMlp | FloatMlp],
     engine: MlpEngineConfig,
     *,
     waves: Path | None = None,
     seed: int = 1,
 ) -> EngineSimulator:
     """The MLP engine with one or two networks loaded: raw inputs in, raw outputs up to the last result out."""
-    networks = (networks,) if isinstance(networks, QuantizedMlp) else tuple(networks)
+    networks = (networks,) if isinstance(networks, QuantizedMlp | FloatMlp) else tuple(networks)
     image = mlp_image(networks, engine)
     results = plan_mlp([network.config for network in networks], engine).results
     return EngineSimulator(

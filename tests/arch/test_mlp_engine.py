@@ -50,7 +50,7 @@ def test_partial_sums_are_exact(rows: int, arithmetic: str) -> None:
         ({"max_layers": 9}, "max_layers must be an integer from 1 to 8, not 9"),
         ({"weight_tiles": 4097}, "weight_tiles must be an integer from 1 to 4096, not 4097"),
         ({"activation_tables": 8}, "activation_tables must be an integer from 0 to 7, not 8"),
-        ({"arithmetic": "int4"}, "arithmetic must be one of int8, int16, not 'int4'"),
+        ({"arithmetic": "int4"}, "arithmetic must be one of int8, int16, fp16, not 'int4'"),
     ],
 )
 def test_config_refuses(changes: dict, sentence: str) -> None:

@@ -53,12 +53,65 @@ def test_the_librarys_grids_through_the_rtl(tmp_path: Path, capsys: pytest.Captu
     assert result["refused"] == [{"case": "broken", "reason": reason}]
 
 
+@pytest.mark.cosim
+@pytest.mark.golden
+@pytest.mark.long
+def test_the_librarys_bits_through_the_rtl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(VECTORS / f"{CASE}.npz", tmp_path)
+    code, out, err = _run(capsys, "--arithmetic", "fp16", "--vectors", str(tmp_path), "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert (result["mismatches"], result["golden_mismatches"], result["refused"]) == (0, 0, [])
+    assert [(case["array"], case["values"]) for case in result["cases"]] == [("out_fp16", 12288)]
+    assert result["cycles_rtl"] == result["cycles_model"] >= 4 * 1536
+    # One bit that the library never gave is told by exit code 1.
+    with np.load(VECTORS / f"{CASE}.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    arrays["out_fp16"].view(np.uint16)[700, 3] ^= 1
+    np.savez(tmp_path / f"{CASE}.npz", **arrays)
+    code, out, _ = _run(capsys, "--arithmetic", "fp16", "--vectors", str(tmp_path), "--json")
+    assert (code, json.loads(out)["mismatches"]) == (1, 1)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"positions": np.full((8, 3), np.nan, np.float32)},
+            "positions of {case} must be finite numbers, not NaN or infinity",
+        ),
+        ({"params": np.zeros((7, 2), np.float16)},
+         "params of {case} must be 16384 x 2 numbers of float16, not of shape (7, 2) and float16"),
+        (
+            {"scale_device": np.zeros(4)},
+            "scale_device of {case} must be 4 numbers of float32, not of shape (4,) and float64",
+        ),
+        ({"out_fp16": np.zeros((3, 8), np.float16)},
+         "out_fp16 of {case} must be 1536 x any numbers of float16, not of shape (3, 8) and float16"),
+        ({"out_fp16": None}, "{case} must hold out_fp16 or out_fp16_jit, not only "),
+    ],
+    ids=["positions", "table", "scales", "outputs", "no-outputs"],
+)  # fmt: skip
+def test_a_damaged_case_is_one_sentence(
+    change: dict, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(VECTORS / f"{CASE}.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files} | change
+    np.savez(tmp_path / f"{CASE}.npz", **{name: array for name, array in arrays.items() if array is not None})
+    code, out, err = _run(capsys, "--arithmetic", "fp16", "--vectors", str(tmp_path))
+    sentence = (
+        f"the vectors must hold a grid that the encoding engine runs, not none; {CASE}: {reason.format(case=CASE)}"
+    )
+    assert (code, out, err.startswith(f"ngpc: {sentence}"), err.count("\n")) == (2, "", True, 1)
+
+
 @pytest.mark.parametrize(
     ("files", "options", "sentence"),
     [
         ((), (), "the directory of vectors must hold .npz files, not none: {folder!r}"),
         (("sh4",), (), "the vectors must hold a grid that the encoding engine runs, not none"),
-        ((CASE,), ("--arithmetic", "int4"), "arithmetic must be one of int8, int16, not 'int4'"),
+        ((CASE,), ("--arithmetic", "int4"), "arithmetic must be one of int8, int16, fp16, not 'int4'"),
         (
             (CASE,),
             ("--points", "5"),

@@ -1,0 +1,115 @@
+"""``ngpc simulate mlp --arithmetic fp16 --vectors``: networks of the real tiny-cuda-nn, bit for bit."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from arch.checkpoint import FloatMlp
+from arch.errors import InputError
+from arch.mlp import ACTIVATIONS, MlpConfig
+from arch.mlp_engine import MlpEngineConfig
+from cli.comparison import numpy_call
+from cli.output import progress
+from cli.simulate_encoding_fp16 import differing, float_array
+
+__all__ = ["run_fp16_networks"]
+
+
+def run_fp16_networks(folder: Path, engine_for: Callable[[tuple[MlpConfig, ...]], MlpEngineConfig]) -> dict:
+    """Every network of a folder of reference vectors through the MLP engine of ``fp16``, at all its inputs.
+
+    Parameters
+    ----------
+    folder : files of vectors; those of other types are passed over
+    engine_for : the engine that runs a network
+
+    Returns
+    -------
+    sums over the cases, ``cases`` (one a file and array) and ``refused``. Of a case: outputs that differ from the
+    library's in any bit (``mismatches``; NaN equals NaN), padded rows of the last matrix among them; from the golden
+    model's (``golden_mismatches``); clocks of the RTL and of the cycle model.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no vectors, a file is damaged, or no case can run.
+    """
+    from reference.vector_file import read_vector_file, vector_paths
+
+    cases, refused = [], []
+    paths = vector_paths(folder)
+    with progress(f"simulating {len(paths)} files") as update:
+        for number, path in enumerate(paths):
+            file = read_vector_file(path)
+            if file.config.get("type") == "mlp":
+                for name, run in _arrays(file, engine_for, refused):
+                    try:
+                        cases.append({"case": file.name, "array": name, **run()})
+                    except InputError as error:
+                        refused.append({"case": file.name, "array": name, "reason": str(error)})
+            update(number + 1, len(paths))
+    if not cases:
+        reason = f"; {refused[0]['case']}: {refused[0]['reason']}" if refused else ""
+        raise InputError(f"the vectors must hold a network that the MLP engine runs, not none{reason}")
+    keys = ("vectors", "mismatches", "golden_mismatches", "cycles_rtl", "cycles_model")
+    return {key: sum(case[key] for case in cases) for key in keys} | {"cases": cases, "refused": refused}
+
+
+def _arrays(
+    file: object, engine_for: Callable[[tuple[MlpConfig, ...]], MlpEngineConfig], refused: list[dict]
+) -> list[tuple[str, Callable[[], dict]]]:
+    """Each output array of a file, and what runs it."""
+    names = {"out": None} | {f"out_{name}": name for name in ACTIVATIONS}
+    otype = (file.config.get("network") or {}).get("otype", "FullyFusedMLP")
+    runs = []
+    for name in ("out_cutlass", *names):
+        if name not in file:
+            continue
+        if name == "out_cutlass" or otype == "CutlassMLP":
+            reason = "the network must be a FullyFusedMLP, not a CutlassMLP: dot units add 16 products a step, not 8"
+            refused.append({"case": file.name, "array": name, "reason": reason})
+            continue
+        runs.append((name, lambda name=name: _run_case(file, name, names[name], engine_for)))
+    if not runs and not refused:
+        reason = f"{file.name} must hold an output array, not only {', '.join(sorted(file.arrays))}"
+        refused.append({"case": file.name, "array": "", "reason": reason})
+    return runs
+
+
+def _run_case(
+    file: object,
+    name: str,
+    output_activation: str | None,
+    engine_for: Callable[[tuple[MlpConfig, ...]], MlpEngineConfig],
+) -> dict:
+    from reference.mlp import mlp_fp16
+    from sim.cosim.engine import mlp_simulator
+    from sim.engine.mlp import mlp_cycles
+
+    matrices = file.matrices()
+    if any(matrix.dtype != np.float16 or matrix.ndim != 2 for matrix in matrices):
+        raise InputError(f"weights of {file.name} must be matrices of float16, not other arrays")
+    config = file.network(matrices, output_activation=output_activation)
+    if config.n_output_dims <= 16:
+        # the padded rows of the last matrix are compared, too
+        config = replace(config, n_output_dims=matrices[-1].shape[0])
+    network = FloatMlp(config=config, weights=tuple(np.ascontiguousarray(matrix) for matrix in matrices))
+    inputs = float_array(file, "inputs", np.float16, (None, config.n_input_dims))
+    library = float_array(file, name, np.float16, (len(inputs), None))[:, : config.n_output_dims]
+    engine = engine_for((config,))
+    with mlp_simulator(network, engine) as simulator:
+        run = simulator.run(inputs.view(np.int16))
+    outputs = run.outputs[:, : library.shape[1]].astype(np.int16).view(np.float16)
+    golden = numpy_call(mlp_fp16, config, [*network.weights], inputs)[:, : library.shape[1]]
+    return {
+        "network": f"{config.n_input_dims}-({config.n_neurons}x{config.n_hidden_layers} {config.activation})"
+        f"-{library.shape[1]} {config.output_activation}",
+        "vectors": len(inputs),
+        "values": library.size,
+        "mismatches": differing(outputs, library),
+        "golden_mismatches": differing(outputs, golden),
+        "cycles_rtl": run.cycles,
+        "cycles_model": mlp_cycles(config, engine, len(inputs)).cycles,
+    }
