@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from arch.errors import InputError
 from cli.cost import cost
 from cli.doctor import doctor
+from cli.fpga import fpga
 from cli.frame import frame
 from cli.import_field import import_field
 from cli.memory import memory
@@ -29,7 +30,7 @@ from cli.verilog import verilog
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (render, frame, memory, tokens, cost, search, serve, verilog, report, doctor)
+COMMANDS = (render, frame, memory, tokens, cost, search, serve, verilog, fpga, report, doctor)
 """Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
 
 app = typer.Typer(

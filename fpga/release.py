@@ -4,6 +4,7 @@ ECP5 builds are routed out of context, their ports neither placed nor timed: the
 package has pins, and belong to a bus inside the device. UltraScale+ builds are synthesised only; no open router exists.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rtl.modular import modular_verilog
 from rtl.nfp_top import NfpTop
 from rtl.verilog import BUILD_ROOT
 
-__all__ = ["TARGET_MHZ", "BuildCells", "place_and_route", "synthesise"]
+__all__ = ["TARGET_MHZ", "BuildCells", "memory_blocks", "place_and_route", "synthesise"]
 
 TARGET_MHZ = {"ecp5-tiny": 80.0, "ecp5-85f": 60.0}
 """Clock a routed build must reach; less is negative slack."""
@@ -32,6 +33,12 @@ _ULTRASCALE_PLUS = (
     "read_verilog {top}.v; synth_xilinx -family xcup -noiopad -noclkbuf -top {top} -run begin:map_luts; "
     "abc -luts 2:2,3,6:5; clean; stat"
 )
+_MEMORIES = {
+    "ecp5": "read_verilog {top}.v; synth_ecp5 -noflatten -top {top} -run begin:map_gates",
+    "ultrascale+": "read_verilog {top}.v; synth_xilinx -family xcup -noiopad -top {top} -run begin:map_ffram",
+}
+"""As far as memories are mapped, module by module."""
+
 _DEVICES = {"ecp5-tiny": ECP5_45F, "ecp5-85f": ECP5_85F}
 _KINDS = {
     "ecp5": {
@@ -62,25 +69,48 @@ class BuildCells:
     multipliers: int
 
 
-def _stem(release: ReleaseConfig) -> Path:
-    return BUILD_ROOT / "fpga" / "release" / release.name / release.top
+def _written(release: ReleaseConfig, folder: str = "") -> Path:
+    """Write the Verilog; returns its path without suffix."""
+    stem = _stem(release, folder)
+    write_whole(stem.with_suffix(".v"), modular_verilog(NfpTop(release.cluster), release.top).read_text())
+    return stem
+
+
+def _stem(release: ReleaseConfig, folder: str = "") -> Path:
+    return BUILD_ROOT / "fpga" / "release" / release.name / folder / release.top
+
+
+def _count(cells: dict[str, int], release: ReleaseConfig, what: str) -> int:
+    return sum(cells.get(cell, 0) * times for cell, times in _KINDS[release.family][what].items())
 
 
 def synthesise(release: ReleaseConfig) -> BuildCells:
     """Synthesise a build; raises InputError for an ASIC's."""
     if release.device is None:
         raise InputError(f"preset of an FPGA must be one with a device, not {release.name!r}")
-    stem = _stem(release)
-    write_whole(stem.with_suffix(".v"), modular_verilog(NfpTop(release.cluster), release.top).read_text())
+    stem = _written(release)
     script = _ECP5 if release.family == "ecp5" else _ULTRASCALE_PLUS
     cells = synthesised_cells(stem, script.format(top=release.top, wire=WIRE_PS))
-    sums = {
-        what: sum(cells.get(cell, 0) * times for cell, times in kinds.items())
-        for what, kinds in _KINDS[release.family].items()
-    }
+    sums = {what: _count(cells, release, what) for what in _KINDS[release.family]}
     if release.family == "ultrascale+":
         sums["block_rams"] = -(-sums["block_rams"] // 2)
     return BuildCells(**sums)
+
+
+def memory_blocks(release: ReleaseConfig) -> dict[str, int]:
+    """Block RAMs by module, a module of many instances counted once; on UltraScale+ in halves of 18 kbit.
+
+    Memories do not depend on the mapping of logic, so this takes seconds.
+    """
+    stem = _written(release, "memories")
+    synthesised_cells(stem, _MEMORIES[release.family].format(top=release.top))
+    report = stem.with_name(f"{stem.name}.cells").read_text(encoding="utf-8")
+    blocks = {}
+    for name, module in json.loads(report[report.index("{") :])["modules"].items():
+        count = _count(module["num_cells_by_type"], release, "block_rams")
+        if count:
+            blocks[name.removeprefix("\\").removeprefix(f"{release.top}_")] = count
+    return blocks
 
 
 def place_and_route(release: ReleaseConfig, *, seed: int) -> tuple[float, Path]:

@@ -19,7 +19,7 @@ from arch.number_format import COORDINATE, integer_profile
 from arch.presets import NFPS
 from arch.random_field import random_field
 from arch.scheduler import SchedulerConfig
-from arch.trained import load_trained, trained_path
+from arch.trained import TRAINED, load_trained, trained_path
 from reference.field import field_integer
 from reference.spherical_harmonics import harmonics_integer
 from rtl.nfp_top import NfpTop
@@ -92,22 +92,33 @@ def test_nfp_top(cocotb_run, seed: int, tmp_path: Path) -> None:
 @pytest.mark.cocotb
 @pytest.mark.long
 def test_trained_fields(cocotb_run, tmp_path: Path) -> None:
-    """The photograph and the solid, 16 x 16 pixels each, through registers and streams."""
+    """All four trained fields, 16 x 16 pixels of each, through registers and streams.
+
+    The photograph as it is, of the others the plane in the middle of the cube; the radiance field with a direction of
+    its own for every pixel.
+    """
     config = ClusterConfig(nfp=NFPS["nfp-16x16"], n_nfps=1)
     pixels, paths = (np.arange(16) + 0.5) / 16, []
-    for app in ("gia", "nsdf"):
+    rays = np.random.default_rng(1).normal(size=(256, 3))
+    directions = torch.from_numpy((rays / np.linalg.norm(rays, axis=1, keepdims=True) + 1) / 2)
+    for app in TRAINED:
         field = load_trained(app)
         across, down = np.meshgrid(pixels, pixels)
         depth = [np.full(256, 0.5)] if field.config.grid.n_pos_dims == 3 else []
         positions = np.column_stack([across.ravel(), down.ravel(), *depth])
-        coordinates = COORDINATE.quantize(positions)
-        golden = field_integer(field, torch.from_numpy(positions)).numpy()
+        codes = np.zeros(0)
+        if app == "nerf":
+            codes = harmonics_integer(directions, field.direction_scale, integer_profile("int8")).numpy()
+            golden = field_integer(field, torch.from_numpy(positions), directions).numpy()
+        else:
+            golden = field_integer(field, torch.from_numpy(positions)).numpy()
+        assert len(np.unique(golden, axis=0)) > 16, f"{app} is flat here, the bench would show nothing"
         paths.append(tmp_path / f"{app}.npz")
         np.savez(
             paths[-1],
             checkpoint=str(trained_path(app, "int8")),
-            coordinates=coordinates,
-            codes=np.zeros(0),
+            coordinates=COORDINATE.quantize(positions),
+            codes=codes,
             golden=golden,
         )
     bench = Path(__file__).with_name("trained_fields_bench.py")
