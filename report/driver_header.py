@@ -15,6 +15,7 @@ _DRIVER = Path(__file__).resolve().parent.parent / "host" / "c" / "ngpc_driver.h
 def write_driver_headers(config: ClusterConfig, folder: Path) -> list[Path]:
     """Write ``ngpc_driver.h`` and ``ngpc_build.h`` of a build; the register map's ``ngpc.h`` belongs to them."""
     points, results, mlp = points_format(config.nfp), results_format(config.nfp), config.nfp.mlp
+    scheduler = config.scheduler
     side = next((field.first_byte for field in points.fields if field.name == "side"), 0)
     sizes = {
         "LOAD_BYTES": load_format().data_bytes,
@@ -26,7 +27,10 @@ def write_driver_headers(config: ClusterConfig, folder: Path) -> list[Path]:
         "VALUE_BYTES": mlp.profile.value_bits // 8,
         "MAX_OUTPUTS": config.nfp.max_outputs,
         "N_NFPS": config.n_nfps,
-        "SCHEDULER": int(config.scheduler is not None),
+        "SCHEDULER": int(scheduler is not None),
+        "SUPERVISED": int(scheduler is not None and scheduler.supervised),
+        "UNITS": 0 if scheduler is None else scheduler.n_units,
+        "WATCHDOG_BITS": 0 if scheduler is None else scheduler.watchdog_bits,
     }
     lines = [
         f"/* Build {config_hash(config):#010x}: sizes of stream words in bytes, and what a point holds. Generated. */",

@@ -28,7 +28,8 @@ enum {
   NGPC_INVALID = -5,        /* an argument is out of range; nothing was sent */
   NGPC_WRONG_END = -6,      /* the hardware ended the run elsewhere than at its last point */
   NGPC_NO_FIELD = -7,       /* points without a field */
-  NGPC_NO_SCHEDULER = -8    /* a program for a build without a scheduler unit */
+  NGPC_NO_SCHEDULER = -8,   /* a program for a build without a scheduler unit */
+  NGPC_NOT_SUPERVISED = -9  /* its scheduler unit does not supervise units */
 };
 
 /* How to reach registers and streams. Calls return 0 when their transfers are done, else anything else. */
@@ -66,6 +67,22 @@ typedef struct {
   int run_index; /* descriptor of the cluster's nano-operation in work, or -1 */
   uint64_t clocks;
 } ngpc_program_status;
+
+/* What a unit of a supervised scheduler stands at. */
+typedef struct {
+  unsigned state;     /* 0 idle, 1 offered, 2 in flight, 3 failed */
+  unsigned cause;     /* of a failed one: 1 an error, 2 the watchdog */
+  unsigned attempt;   /* of its present execution, or the next */
+  unsigned index;     /* descriptor */
+  unsigned iteration;
+} ngpc_unit_status;
+
+/* What becomes of the failed nano-operation of a unit. */
+typedef enum {
+  NGPC_REISSUE = NGPC__UNIT_DECISION__REISSUE_bm,
+  NGPC_DONE = NGPC__UNIT_DECISION__DONE_bm,
+  NGPC_DROP = NGPC__UNIT_DECISION__DROP_bm
+} ngpc_decision;
 
 /* Bytes of the work buffer of ngpc_run. */
 #define NGPC_WORK_BYTES(count) ((size_t)(count) * (NGPC_BUILD_POINT_BYTES + NGPC_BUILD_RESULT_BYTES + 1))
@@ -232,6 +249,79 @@ static inline int ngpc_read_program(const ngpc_driver *driver, ngpc_program_stat
                           : -1;
   status->clocks = (uint64_t)high << 32 | low;
   return NGPC_OK;
+}
+
+/* The functions below are for builds whose scheduler unit supervises units. */
+
+static inline int ngpc_check_unit(unsigned unit) {
+  if (!NGPC_BUILD_SUPERVISED) return NGPC_NOT_SUPERVISED;
+  return unit < NGPC_BUILD_UNITS ? NGPC_OK : NGPC_INVALID;
+}
+
+/* End the program, with discard without waiting for what is in flight; the event ABORTED follows. */
+static inline int ngpc_abort_program(const ngpc_driver *driver, int discard) {
+  NGPC_TRY(ngpc_check_unit(0));
+  return ngpc_write(driver, NGPC_ADDRESS(program_control),
+                    NGPC__PROGRAM_CONTROL__SCHEDULED_bm | NGPC__PROGRAM_CONTROL__ABORT_bm |
+                        (discard ? NGPC__PROGRAM_CONTROL__DISCARD_bm : 0));
+}
+
+/* What a unit of the scheduler stands at now. */
+static inline int ngpc_read_unit(const ngpc_driver *driver, unsigned unit, ngpc_unit_status *status) {
+  uint32_t word = 0;
+  NGPC_TRY(ngpc_check_unit(unit));
+  NGPC_TRY(ngpc_write(driver, NGPC_ADDRESS(unit_select), (uint32_t)unit << NGPC__UNIT_SELECT__UNIT_bp));
+  NGPC_TRY(ngpc_read(driver, NGPC_ADDRESS(unit_status), &word));
+  status->state = NGPC_FIELD(word, NGPC__UNIT_STATUS__STATE);
+  status->cause = NGPC_FIELD(word, NGPC__UNIT_STATUS__CAUSE);
+  status->attempt = NGPC_FIELD(word, NGPC__UNIT_STATUS__ATTEMPT);
+  status->index = NGPC_FIELD(word, NGPC__UNIT_STATUS__INDEX);
+  status->iteration = NGPC_FIELD(word, NGPC__UNIT_STATUS__ITERATION);
+  return NGPC_OK;
+}
+
+/* Bit u: unit u is in error status. */
+static inline int ngpc_failed_units(const ngpc_driver *driver, uint32_t *mask) {
+  NGPC_TRY(ngpc_check_unit(0));
+  NGPC_TRY(ngpc_read(driver, NGPC_ADDRESS(unit_progress), mask));
+  *mask = NGPC_FIELD(*mask, NGPC__UNIT_PROGRESS__FAILED);
+  return NGPC_OK;
+}
+
+/* Iterations in which the descriptor at that place of the order of choice has been issued; 0 while idle. */
+static inline int ngpc_issued(const ngpc_driver *driver, unsigned place, uint32_t *iterations) {
+  NGPC_TRY(ngpc_check_unit(0));
+  if (place >= 1u << NGPC__UNIT_SELECT__PLACE_bw) return NGPC_INVALID;
+  NGPC_TRY(ngpc_write(driver, NGPC_ADDRESS(unit_select), (uint32_t)place << NGPC__UNIT_SELECT__PLACE_bp));
+  NGPC_TRY(ngpc_read(driver, NGPC_ADDRESS(unit_progress), iterations));
+  *iterations = NGPC_FIELD(*iterations, NGPC__UNIT_PROGRESS__ISSUED);
+  return NGPC_OK;
+}
+
+/* Decide for a unit; nothing happens if it is not in error status. */
+static inline int ngpc_decide(const ngpc_driver *driver, unsigned unit, ngpc_decision decision) {
+  NGPC_TRY(ngpc_check_unit(unit));
+  return ngpc_write(driver, NGPC_ADDRESS(unit_decision),
+                    ((uint32_t)unit << NGPC__UNIT_DECISION__UNIT_bp) | (uint32_t)decision);
+}
+
+/* Clocks in which a nano-operation of that unit must complete; 0: for ever. */
+static inline int ngpc_set_unit_limit(const ngpc_driver *driver, unsigned unit, uint32_t clocks) {
+  NGPC_TRY(ngpc_check_unit(unit));
+  if ((uint64_t)clocks >> NGPC_BUILD_WATCHDOG_BITS) return NGPC_INVALID;
+  return ngpc_write(driver, NGPC_ADDRESS(unit0_limit) + 4 * (uint32_t)unit, clocks);
+}
+
+/* Whether what fails is dropped at once. */
+static inline int ngpc_drop_failures(const ngpc_driver *driver, int drop) {
+  NGPC_TRY(ngpc_check_unit(0));
+  return ngpc_write(driver, NGPC_ADDRESS(unit_policy), drop ? NGPC__UNIT_POLICY__DROP_FAILED_bm : 0);
+}
+
+/* Nano-operations dropped since the program began. */
+static inline int ngpc_dropped(const ngpc_driver *driver, uint32_t *count) {
+  NGPC_TRY(ngpc_check_unit(0));
+  return ngpc_read(driver, NGPC_ADDRESS(dropped), count);
 }
 
 #endif /* NGPC_DRIVER_H */

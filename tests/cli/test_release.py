@@ -120,6 +120,14 @@ def test_names_are_plain_and_ports_are_the_standard_ones(tiny: Path) -> None:
     streams = ("s_axis_load", "s_axis_points", "m_axis_results", "m_axis_issue0", "s_axis_complete0")
     expected = {f"{stream}_{part}" for stream in streams for part in axis} | {f"s_axil_{part}" for part in lite}
     assert set(ports) == expected | {"clk", "rst", "irq", "m_axis_results_tuser"}
+    # each bus is one of the blocks of formal/bus_properties.py and nothing else: the registers, or a stream adapter
+    blocks = {
+        name: body for name, body in re.findall(rf"^  {TOP}_\w+ (\w+) \((.*?)^  \);", head, re.DOTALL | re.MULTILINE)
+    }
+    for bus, signals in {**dict.fromkeys(streams, ("tvalid", "tready")), "s_axil": lite}.items():
+        owner = "registers" if bus == "s_axil" else bus.removeprefix("s_axis_").removeprefix("m_axis_")
+        for signal in signals:
+            assert [name for name, body in blocks.items() if f"({bus}_{signal})" in body] == [owner], signal
 
 
 def test_what_lies_beside_the_verilog(tiny: Path) -> None:

@@ -107,6 +107,24 @@ int main(int argc, char **argv) {
   check(ngpc_read_program(&driver, &status));
   printf("program %u %u %u %u %u %d %" PRIu64 "\n", status.busy, status.refused, status.fault, status.fault_index,
          status.protocol_error, status.run_index, status.clocks);
+  check(ngpc_abort_program(&driver, 1));
+  if (NGPC_BUILD_SUPERVISED) {
+    ngpc_unit_status unit;
+    check(ngpc_read_unit(&driver, 2, &unit));
+    printf("unit %u %u %u %u %u\n", unit.state, unit.cause, unit.attempt, unit.index, unit.iteration);
+    check(ngpc_failed_units(&driver, &word));
+    printf("failed units %" PRIu32 "\n", word);
+    check(ngpc_issued(&driver, 7, &word));
+    printf("issued %" PRIu32 "\n", word);
+    check(ngpc_decide(&driver, 1, NGPC_DROP));
+    check(ngpc_decide(&driver, 3, NGPC_REISSUE));
+    check(ngpc_set_unit_limit(&driver, 3, 65535));
+    check(ngpc_set_unit_limit(&driver, 3, 65536));
+    check(ngpc_decide(&driver, NGPC_BUILD_UNITS, NGPC_DONE));
+    check(ngpc_drop_failures(&driver, 1));
+    check(ngpc_dropped(&driver, &word));
+    printf("dropped %" PRIu32 "\n", word);
+  }
   coordinates[4] = (1 << 23) + 1;
   check(ngpc_run(&driver, coordinates, side, count, outputs, errors, work));
   check(ngpc_run(&driver, coordinates, NULL, 1, outputs, errors, work));

@@ -1,6 +1,7 @@
 """The C driver makes the transactions of the Python driver, byte for byte, and gives the same answers."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from arch.nfp import NFP_COUNTERS, ClusterConfig, NfpConfig
 from arch.random_field import random_field
 from arch.register_map import register_map
 from arch.scheduler import SchedulerConfig
+from arch.supervision import Decision
 from arch.workload import load_program
 from host.driver import Driver
 from host.image_file import write_field_words, write_program_words
@@ -27,10 +29,13 @@ SOURCE = Path(__file__).with_name("driver_twin.c")
 PROGRAM = load_program("nerf_frame_ngpc8")
 REGISTERS = {"points": 7, "results": 2**32 - 1, "busy": 9, "encoding_limits": 1, "mlp_limits": 2, "source_waits": 3,
              "sink_waits": 4, "status": 1, "failed": 0b101, "irq_status": 0b1110, "program_clocks": 7,
-             "program_clocks_high": 2, "program_status": 5 | 1 << 8 | 1 << 9 | 1 << 11 | 9 << 12 | 3 << 16}  # fmt: skip
+             "program_clocks_high": 2, "unit_status": 3 | 2 << 2 | 1 << 4 | 6 << 8 | 9 << 16,
+             "unit_progress": 4 | 0b1010 << 16, "dropped": 12,
+             "program_status": 5 | 1 << 8 | 1 << 9 | 1 << 11 | 9 << 12 | 3 << 16}  # fmt: skip
 
 
 def _config(arithmetic: str) -> ClusterConfig:
+    """The int16 build supervises units, the int8 build does not."""
     return ClusterConfig(
         nfp=NfpConfig(
             encoding=EncodingEngineConfig(n_levels=2, table_rows=512, arithmetic=arithmetic),
@@ -40,7 +45,9 @@ def _config(arithmetic: str) -> ClusterConfig:
             ),
         ),
         n_nfps=3,
-        scheduler=SchedulerConfig(n_descriptors=16),
+        scheduler=SchedulerConfig(
+            n_descriptors=16, supervised=arithmetic == "int16", watchdog_bits=16 if arithmetic == "int16" else 0
+        ),
     )  # fmt: skip
 
 
@@ -96,9 +103,7 @@ def _play(config: ClusterConfig, words: np.ndarray, points: np.ndarray, side: np
     hardware = LoggedHardware(config, words)
     log = hardware.log
     driver = Driver(hardware, config)
-    with pytest.raises(InputError):
-        driver.run(points)
-    log.append("code -7")
+    _refused(log, -7, lambda: driver.run(points))
     driver.load(_field(config.nfp.mlp.arithmetic))
     run = driver.run(points, side)
     log += [f"output {value}" for value in run.outputs.ravel()] + [f"error {int(error)}" for error in run.errors]
@@ -118,15 +123,41 @@ def _play(config: ClusterConfig, words: np.ndarray, points: np.ndarray, side: np
         f"program {int(status.busy)} {int(status.refused)} {status.fault} {status.fault_index} "
         f"{int(status.protocol_error)} {status.run_index} {status.clocks}"
     )
+    _supervise(driver, log)
     for wrong, code in ((lambda: driver.run(points + 2**23, side), -5), (lambda: driver.run(points), -5)):
-        with pytest.raises(InputError):
-            wrong()
-        log.append(f"code {code}")
+        _refused(log, code, wrong)
     hardware.broken_end = True
     with pytest.raises(OSError):
         driver.run(points[:1], side[:1])
     log.append("code -6")
     return log
+
+
+def _refused(log: list[str], code: int, call: Callable[[], object]) -> None:
+    with pytest.raises(InputError):
+        call()
+    log.append(f"code {code}")
+
+
+def _supervise(driver: Driver, log: list[str]) -> None:
+    if not driver.config.scheduler.supervised:
+        _refused(log, -9, lambda: driver.abort_program(discard=True))
+        return
+    driver.abort_program(discard=True)
+    unit = driver.unit(2)
+    log.append(f"unit {int(unit.state)} {int(unit.cause)} {unit.attempt} {unit.index} {unit.iteration}")
+    failed = driver.failed_units
+    log.append(f"failed units {sum(1 << number for number in failed)}")
+    issued = driver.issued(7)
+    log.append(f"issued {issued}")
+    driver.decide(1, Decision.DROP)
+    driver.decide(3, Decision.REISSUE)
+    driver.set_unit_limit(3, 65535)
+    _refused(log, -5, lambda: driver.set_unit_limit(3, 65536))
+    _refused(log, -5, lambda: driver.decide(driver.config.scheduler.n_units, Decision.DONE))
+    driver.drop_failures(True)
+    dropped = driver.dropped
+    log.append(f"dropped {dropped}")
 
 
 @pytest.fixture(scope="module")
