@@ -95,5 +95,7 @@ SCHEDULERS: Mapping[str, SchedulerConfig] = {
     "scheduler-8": SchedulerConfig(n_descriptors=8, n_operations=8, n_chunks=8),
     "scheduler-32": SchedulerConfig(),
     "scheduler-32-debug": SchedulerConfig(check_load=True, trace=True),
+    "scheduler-32-supervised": SchedulerConfig(check_load=True, supervised=True, watchdog_bits=32, buffered=True),
 }
-"""Scheduler units to simulate and to write as Verilog; ``-debug`` checks what it loads and traces what it does."""
+"""Scheduler units to simulate and to write as Verilog; ``-debug`` checks what it loads and traces what it does,
+``-supervised`` survives units that fail and loads the next program while one runs."""

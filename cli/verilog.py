@@ -104,10 +104,10 @@ def write_verilog(
     from report.register_documents import write_register_documents
     from rtl.nfp.nfp import Nfp
     from rtl.nfp_top import NfpTop
-    from rtl.scheduler.scheduler_unit import SchedulerUnit
+    from rtl.scheduler.supervised_scheduler import scheduler_of
     from rtl.verilog import to_verilog
 
-    components = {"nfp": (Nfp, nfp_config), "scheduler": (SchedulerUnit, scheduler_config)}
+    components = {"nfp": (Nfp, nfp_config), "scheduler": (scheduler_of, scheduler_config)}
     if cluster_config is not None:
         components["nfp_top"] = (NfpTop, cluster_config)
     texts = {}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from arch.presets import SCHEDULERS
 from cli.main import main
 
 
@@ -60,7 +61,10 @@ def test_a_cluster_comes_with_standard_ports_and_register_documents(
     [
         ("--nfps", "n_nfps must be an integer from 1 to 64, not 65"),
         ("--processor", "processor preset must be one of nfp-16x16, nfp-32x32, ngpc, not 'x'"),
-        ("--scheduler", "scheduler preset must be one of scheduler-8, scheduler-32, scheduler-32-debug, not 'x'"),
+        (
+            "--scheduler",
+            "scheduler preset must be one of " + ", ".join(SCHEDULERS) + ", not 'x'",
+        ),
     ],
 )
 def test_an_unknown_preset_leaves_nothing(

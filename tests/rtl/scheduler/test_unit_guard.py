@@ -205,6 +205,41 @@ def test_a_late_completion_does_not_end_the_new_execution(run: Callable[..., Non
     run(test)
 
 
+def test_attempts_are_told_apart_in_every_bit(run: Callable[..., None]) -> None:
+    async def test(bench: Bench) -> None:
+        ctx, dut = bench.ctx, bench.dut
+        await bench.issue()
+        for attempt in range(3):
+            bench.complete(5, attempt, error=1)
+            await bench.tick()
+            ctx.set(dut.resolve, Decision.REISSUE)
+            await bench.tick(2)
+            assert bench.state is UnitState.IN_FLIGHT
+            for late in range(attempt + 1):
+                bench.complete(5, late)
+                assert (bench.told, ctx.get(dut.late), ctx.get(dut.unexpected)) == (0, 1, 0)
+                await bench.tick()
+        bench.complete(5, 3)
+        assert (bench.told, ctx.get(dut.late)) == (1, 0)
+
+    run(test)
+
+
+def test_what_is_in_flight_completes_while_stopped(run: Callable[..., None]) -> None:
+    async def test(bench: Bench) -> None:
+        ctx, dut = bench.ctx, bench.dut
+        await bench.issue()
+        ctx.set(dut.stop, 1)
+        await bench.tick()
+        assert not ctx.get(dut.quiet)
+        bench.complete(5, 0)
+        assert bench.told
+        await bench.tick()
+        assert (bench.state, ctx.get(dut.quiet)) == (UnitState.IDLE, 1)
+
+    run(test)
+
+
 def test_completions_that_nothing_explains(run: Callable[..., None]) -> None:
     async def test(bench: Bench) -> None:
         ctx, dut = bench.ctx, bench.dut
