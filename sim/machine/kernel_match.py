@@ -6,7 +6,7 @@ from math import ceil
 
 from arch.field import APPS
 from arch.presets import FIELDS
-from sim.machine.cluster_batch import ENCODINGS, NGPC_TABLE_BYTES, preset_nfp, preset_rate
+from sim.machine.cluster_batch import ENCODINGS, preset_nfp, preset_rate
 from sim.machine.frame import BATCH_POINTS
 from sim.machine.frame_baseline import FrameBaseline
 from sim.machine.frame_traffic import memory_rate, point_traffic
@@ -29,7 +29,7 @@ class KernelMatch:
     ngpc_gpoints_per_s : what they take, from the cycle models
     memory_gpoints_per_s : what the GPU's memory could hand them, from the memory model
     gpu_nj_per_point : of the whole board, measured; None where it was not
-    ngpc_nj_per_point : modelled, table reads and multiply-adds only, without memory traffic, leakage and clock
+    ngpc_nj_per_point : modelled: table reads and logic, without leakage and the memory traffic of points and results
     """
 
     app: str
@@ -62,7 +62,8 @@ def kernel_matches(
 def _match(baseline: FrameBaseline, app: str, encoding: str) -> KernelMatch:
     field = FIELDS[f"{app}_{ENCODINGS[encoding]}"]
     nfp = preset_nfp(app, encoding)
-    per_nfp = _CLOCK_HZ / preset_rate(app, encoding).clk_per_point
+    clk_per_point = preset_rate(app, encoding).clk_per_point
+    per_nfp = _CLOCK_HZ / clk_per_point
     gpu_rate = 1e9 / baseline.kernel_ns_per_point[encoding][app].value
     n_nfp = ceil(gpu_rate / per_nfp)
     fed, _ = memory_rate(baseline.gpu, point_traffic(field), BATCH_POINTS)
@@ -76,5 +77,5 @@ def _match(baseline: FrameBaseline, app: str, encoding: str) -> KernelMatch:
         ngpc_gpoints_per_s=n_nfp * per_nfp / 1e9,
         memory_gpoints_per_s=fed / 1e9,
         gpu_nj_per_point=measured.value if measured else None,
-        ngpc_nj_per_point=nfp_silicon(nfp, field, NGPC_TABLE_BYTES).nj_per_point,
+        ngpc_nj_per_point=nfp_silicon(nfp, field).nj_per_point(clk_per_point),
     )

@@ -3,7 +3,7 @@
 Encoding and MLP engine form a pipeline on nano-batches, so the slower of the two sets the pace.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,32 +76,30 @@ def table_words(field: FieldConfig, nfp: NfpConfig) -> int:
     return sum(layout.level.entries for layout in level_layouts(field.grid, nfp.encoding)) * nfp.encoding.row_words
 
 
-def nfp_for(field: FieldConfig) -> NfpConfig:
+def nfp_for(field: FieldConfig, *, level_parallel: int | None = None, bank_ports: int = 2) -> NfpConfig:
     """NGPC's processor, sized for ``field``: a level engine per level, tables that fit, a 64 x 64 array.
 
     The study's 1 MiB of table per level engine does not hold every encoding it evaluates (docs/frames.md); here the
     tables are as large as the field needs, and the result says so.
+
+    Parameters
+    ----------
+    field : what it computes
+    level_parallel : level engines; fewer than levels serve several each. By default as many as levels
+    bank_ports : of a level engine's banks
     """
     grid = field.grid
-    parallel = next(size for size in (1, 2, 4, 8, 16) if size >= grid.n_levels)
+    parallel = level_parallel or next(size for size in (1, 2, 4, 8, 16) if size >= grid.n_levels)
     roomy = EncodingEngineConfig(
         n_pos_dims=max(grid.n_pos_dims, 2),
         n_features_per_level=grid.n_features_per_level,
-        n_levels=parallel,
+        n_levels=max(parallel, grid.n_levels),
         level_parallel=parallel,
         table_rows=_MOST_TABLE_ROWS,
+        bank_ports=bank_ports,
     )
-    rows = max(layout.rows for layout in level_layouts(grid, roomy)) * roomy.n_banks
-    return NfpConfig(
-        encoding=EncodingEngineConfig(
-            n_pos_dims=roomy.n_pos_dims,
-            n_features_per_level=grid.n_features_per_level,
-            n_levels=parallel,
-            level_parallel=parallel,
-            table_rows=rows,
-        ),
-        mlp=MlpEngineConfig(),
-    )
+    rows = max(layout.first_row + layout.rows for layout in level_layouts(grid, roomy)) * roomy.n_banks
+    return NfpConfig(encoding=replace(roomy, table_rows=rows), mlp=MlpEngineConfig())
 
 
 def nfp_rate(field: FieldConfig, nfp: NfpConfig, *, seed: int = 0) -> NfpRate:

@@ -9,8 +9,9 @@ from typing import Any
 
 from arch.errors import check_one_of
 from arch.field import APPS
+from arch.mlp_engine import MlpEngineConfig
 from arch.presets import FIELDS
-from sim.machine.cluster_batch import ENCODINGS, NGPC_TABLE_BYTES, preset_nfp, preset_rate
+from sim.machine.cluster_batch import ENCODINGS, NGPC_TABLE_BYTES, preset_rate
 from sim.machine.frame import RESOLUTIONS, FrameRow, frame_pipeline, frame_row, frame_table
 from sim.machine.frame_baseline import FrameBaseline
 from sim.machine.frame_traffic import point_traffic
@@ -33,13 +34,15 @@ _REASONS = {
     "average speed-up with fission": "split arrays take 2 to 3 clocks a point; the study's curve asks for about one",
     "speed-up of an application": f"only averages are published; {_LAYERS}",
     "largest speed-up": "the mean shares bound every application; 58 needs one whose rest is 17 % of its frame",
+    "fit, speed-up at NGPC-8": _LAYERS,
+    "fit, cap": "the mean shares give one bound to all applications; the fit gives each its own",
     "kernel speed-up": "more than 262,144 multipliers at 1 GHz can do; how the study normalises it is unknown",
     "plateau": "where the fused rest takes as long as the cluster; per-application shares are not published",
     "frame rate": "points a pixel and shares of each application are not published",
     "bandwidth": "exactly 300 + 200, 150 bytes a 4K pixel in the study; we count points a pixel and bytes a point",
     "part of peak bandwidth": "as for the bandwidth",
     "area": "16 MiB in bare 7 nm cells alone exceed the area published for a whole processor",
-    "power": "dynamic energy of reads and multiply-adds alone: no leakage, clock, wires or control",
+    "power": "table reads and logic at work, without leakage and wires; the study's breakdown is unknown",
 }
 
 _UNITS = {
@@ -49,6 +52,11 @@ _UNITS = {
     "speed-up of an application": "times",
     "largest speed-up": "times",
     "Amdahl bound": "times",
+    "speed-up needed for 8K at 120 frames a second": "times",
+    "rest of a frame": "%",
+    "fit, speed-up at NGPC-8": "times",
+    "fit, cap": "times",
+    "clocks a query, every multiplier busy": "clk",
     "kernel speed-up": "times",
     "plateau": "processors",
     "frame rate": "frames/s",
@@ -105,6 +113,7 @@ def reproduce(
         *_speedups(text, baseline, frames),
         *_fission(baseline),
         *_amdahl(text, baseline),
+        *_fit(text, baseline, frames),
         *_kernels(text, baseline),
         *_plateaus(text, baseline),
         *_frame_rates(text, frames),
@@ -193,6 +202,24 @@ def _amdahl(text: dict, baseline: FrameBaseline) -> Iterator[ReproducedRow]:
         yield _row("Amdahl bound", f"{encoding}, fused", fused, "calibrated", text["amdahl_fused"][encoding])
 
 
+def _fit(text: dict, baseline: FrameBaseline, frames: list[FrameRow]) -> Iterator[ReproducedRow]:
+    """What follows from the published numbers by arithmetic, and the fit that would meet them all."""
+    width, height = RESOLUTIONS["8k"]
+    for app, published in text["needed_8k120"].items():
+        needed = baseline.frame_ms(app, "hashgrid", width * height) * 120e-3
+        yield _row("speed-up needed for 8K at 120 frames a second", app, needed, "calibrated", published)
+    rest = 100 * baseline.fused_rest_speedup.value / text["largest_speedup"]["end_to_end"]["value"]
+    case = "largest speed-up, hashgrid"
+    yield _row("rest of a frame", case, rest, "calibrated", text["rest_percent"]["largest_speedup"])
+    cap = baseline.fused_rest_speedup.value / (1 - baseline.kernel_share["hashgrid"].value)
+    for app, published in text["fit"]["k"].items():
+        (row,) = _fused(frames, app=app, encoding="hashgrid", n_nfp=8, resolution="fhd")
+        yield _row("fit, speed-up at NGPC-8", app, row.speedup, row.source, published)
+        yield _row("fit, cap", app, cap, "calibrated", text["fit"]["cap"][app])
+    packed = FIELDS["gia_hash"].macs / MlpEngineConfig().macs
+    yield _row("clocks a query, every multiplier busy", "gia", packed, "calibrated", text["packed_clocks"]["gia"])
+
+
 def _kernels(text: dict, baseline: FrameBaseline) -> Iterator[ReproducedRow]:
     pixels = 1920 * 1080
     for encoding in ENCODINGS:
@@ -258,12 +285,15 @@ def _bandwidth(text: dict, baseline: FrameBaseline) -> Iterator[ReproducedRow]:
 
 
 def _silicon(text: dict, baseline: FrameBaseline) -> Iterator[ReproducedRow]:
+    """The study's 1 MiB a level engine; with the default's dual-port banks and with single-port ones."""
     field = FIELDS["nerf_hash"]
-    nfp = preset_nfp("nerf", "hashgrid")
-    silicon = nfp_silicon(nfp, field, NGPC_TABLE_BYTES)
-    watts = silicon.nj_per_point * 1e-9 * _CLOCK_HZ / preset_rate("nerf", "hashgrid").clk_per_point
-    for size in _SIZES:
-        area = 100 * size * silicon.mm2 / text["gpu"]["die_mm2"]["value"]
-        power = 100 * size * watts / text["gpu"]["power_w"]["value"]
-        yield _row("area", f"NGPC-{size}, of the RTX 3090's die", area, "modelled", text["area_percent"][str(size)])
-        yield _row("power", f"NGPC-{size}, of the RTX 3090's", power, "modelled", text["power_percent"][str(size)])
+    for ports, banks in ((1, "single-port banks"), (2, "dual-port banks")):
+        nfp = nfp_for(field, bank_ports=ports)
+        silicon = nfp_silicon(nfp, field, NGPC_TABLE_BYTES)
+        watts = silicon.watts(nfp_rate(field, nfp).clk_per_point, _CLOCK_HZ)
+        for size in _SIZES:
+            area = 100 * size * silicon.mm2 / text["gpu"]["die_mm2"]["value"]
+            power = 100 * size * watts / text["gpu"]["power_w"]["value"]
+            case = f"NGPC-{size}, {banks}, of the RTX 3090's"
+            yield _row("area", f"{case} die", area, "modelled", text["area_percent"][str(size)])
+            yield _row("power", case, power, "modelled", text["power_percent"][str(size)])

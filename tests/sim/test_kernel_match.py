@@ -20,7 +20,7 @@ def test_the_cluster_takes_as_many_points_as_the_gpu_and_one_less_would_not():
     assert by_app["nerf"].n_nfp == ceil(5 / 0.2478) == 21
     assert by_app["gia"].n_nfp == ceil(3 / 0.06694)
     assert by_app["nerf"].gpu_nj_per_point == 176
-    assert all(0 < row.ngpc_nj_per_point < row.gpu_nj_per_point / 50 for row in rows)
+    assert all(0 < row.ngpc_nj_per_point < row.gpu_nj_per_point / 20 for row in rows)
 
 
 def test_energy_is_shown_only_where_it_was_measured():

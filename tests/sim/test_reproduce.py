@@ -76,16 +76,26 @@ def test_what_agrees_and_what_does_not(rows):
 
 def test_area_and_power_are_linear_and_the_tables_dominate(rows):
     for section in ("area", "power"):
-        word = "die" if section == "area" else None
-        values = [row.ours for row in rows if row.section == section]
-        assert [value / values[0] for value in values] == pytest.approx([1, 2, 4, 8])
-        assert word is None or all(word in row.case for row in rows if row.section == section)
+        for banks in ("single-port", "dual-port"):
+            values = [row.ours for row in rows if row.section == section and banks in row.case]
+            assert [value / values[0] for value in values] == pytest.approx([1, 2, 4, 8])
     field = FIELDS["nerf_hash"]
-    silicon = nfp_silicon(nfp_for(field), field, 1 << 20)
-    # 16 MiB at 0.027 um2 a bit and 65 percent: 5.6 mm2 of 5.7
+    silicon = nfp_silicon(nfp_for(field, bank_ports=1), field, 1 << 20)
+    # 16 MiB at 0.027 um2 a bit and 65 percent
     assert silicon.sram_mm2 == pytest.approx(16 * 2**23 * 0.027e-6 / 0.65, rel=0.02)
-    assert silicon.mm2 == silicon.sram_mm2 + silicon.logic_mm2 and silicon.logic_mm2 < 0.1
-    assert nfp_silicon(nfp_for(field), field, 1 << 19).sram_mm2 < 0.55 * silicon.sram_mm2
+    assert silicon.logic_mm2 < 0.1 * silicon.sram_mm2
+    assert named(rows, "area", "NGPC-64, single-port banks, of the RTX 3090's die").ours == pytest.approx(
+        100 * 64 * silicon.mm2 / 628.4
+    )
+
+
+def test_what_follows_from_published_numbers_by_arithmetic(rows):
+    section = "speed-up needed for 8K at 120 frames a second"
+    for app in ("nsdf", "nvr", "gia"):
+        assert named(rows, section, app).ratio == pytest.approx(1.0, abs=0.02)
+    assert named(rows, "rest of a frame", "largest speed-up, hashgrid").ratio == pytest.approx(1.0, abs=0.01)
+    assert named(rows, "clocks a query, every multiplier busy", "gia").ours == 6336 / 4096
+    assert {row.case for row in rows if row.section == "fit, cap"} == set(APPS)
 
 
 def test_an_unknown_study_is_refused():
