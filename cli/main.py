@@ -25,12 +25,13 @@ from cli.reproduce import reproduce
 from cli.search import search
 from cli.serve import serve
 from cli.simulate import simulate
+from cli.sweep import sweep
 from cli.tokens import tokens
 from cli.verilog import verilog
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (render, frame, memory, tokens, cost, search, serve, verilog, fpga, report, doctor)
+COMMANDS = (render, frame, sweep, memory, tokens, cost, search, serve, verilog, fpga, report, doctor)
 """Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
 
 app = typer.Typer(

@@ -257,7 +257,7 @@ def scene_row(
         ngpc_us = max(clocks / cluster.clock_hz, batch / fed_per_s) * 1e6
         return launch_us, batch * sm_us / 2, ngpc_us, batch * sm_us / 2
 
-    batches = _batches(scene.rounds, batch_points, stages)
+    batches = batches_of(scene.rounds, batch_points, stages)
     run = run_batches(batches)
     limiter = max(run.busy, key=run.busy.__getitem__)
     by_clocks = cluster_clk(app, encoding, cluster, batch_points, tables=tables) / cluster.clock_hz
@@ -313,10 +313,14 @@ def scene_table(
     return rows
 
 
-def _batches(
+def batches_of(
     rounds: Sequence[Round], batch_points: int, stages: Callable[[int], tuple[float, float, float, float]]
 ) -> list[Batch]:
-    """Batches of all rounds. Rays that live on are taken to be spread evenly over the picture."""
+    """Cut rounds into batches of even sizes up to ``batch_points``; ``stages`` gives the times of one of a size.
+
+    Rays that live on are taken to be spread evenly over the picture: a batch waits for the one of the round before that
+    has the last of its rays.
+    """
     batches: list[Batch] = []
     first_before = count_before = 0
     for number, entry in enumerate(rounds):

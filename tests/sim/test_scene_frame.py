@@ -15,6 +15,7 @@ from sim.machine.scene_frame import (
     STAGES,
     Batch,
     Round,
+    batches_of,
     rounds_of,
     run_batches,
     scene_points,
@@ -82,6 +83,15 @@ def test_a_batch_waits_for_the_round_before_it():
     assert run.busy == {"host": 2 / 31, "sm": 10 / 31, "ngpc": 20 / 31}
     free = run_batches([Batch(points=1, stage_us=(1, 2, 10, 3)) for _ in range(2)])
     assert free.frame_us == 26  # 3 until the cluster starts, two batches there, and the last compositing
+
+
+def test_rounds_are_cut_evenly_and_wait_for_the_rays_before_them():
+    rounds = (Round(rays=50, points=101), Round(rays=30, points=60), Round(rays=9, points=18))
+    batches = batches_of(rounds, 25, lambda size: (1.0, size, 2.0, size))
+    assert [batch.points for batch in batches] == [20, 20, 20, 20, 21, 20, 20, 20, 18]
+    # five batches, then three that need the first two, four and all of them, then one that needs all three
+    assert [batch.after for batch in batches] == [-1] * 5 + [1, 3, 4] + [7]
+    assert [batch.stage_us for batch in batches] == [(1.0, batch.points, 2.0, batch.points) for batch in batches]
 
 
 def test_only_16_batches_are_in_flight():

@@ -1,0 +1,132 @@
+"""The design space of a cluster: how many points a second it computes, on how much area, with how much power."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from arch.cell_table import load_cells
+from arch.errors import check_integer, check_one_of, check_positive
+from arch.field import APPS, FieldConfig
+from arch.memory_preset import load_memory
+from arch.mlp_plan import plan_mlp
+from arch.nfp import NfpConfig
+from sim.machine.cluster_batch import ENCODINGS, field_of
+from sim.machine.frame import BATCH_POINTS
+from sim.machine.frame_traffic import memory_rate, point_traffic
+from sim.machine.nfp_rate import nfp_for, nfp_rate
+from sim.machine.silicon import nfp_silicon
+
+__all__ = ["ARRAYS", "LEVEL_PARALLEL", "DesignPoint", "sweep"]
+
+ARRAYS = (16, 32, 64)
+LEVEL_PARALLEL = (4, 8, 16)
+_ROOMY_TILES = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignPoint:
+    """One cluster on one field.
+
+    Parameters
+    ----------
+    app, encoding : the field
+    level_parallel : level engines of a processor
+    array : rows and columns of its MLP engine
+    fission : whether the array splits for narrow layers
+    bank_ports : of a level engine's banks: 2 (eight of them) or 1 (sixteen)
+    clock_ghz, n_nfp : of the cluster
+    clk_per_point : of a processor: the slower of its two engines, from their cycle models
+    limiter : ``encoding`` or ``mlp``, whichever is slower; ``memory`` if points and results pass no faster
+    gpoints_per_s : of the cluster, billions
+    mm2, watts : of the cluster, modelled; None for arrays that split if their gates were not counted
+    pareto : whether no cluster of the same clock and known area computes as many points on less
+    source : ``cycle_model`` for clocks and points; area and power are modelled
+    """
+
+    app: str
+    encoding: str
+    level_parallel: int
+    array: int
+    fission: bool
+    bank_ports: int
+    clock_ghz: float
+    n_nfp: int
+    clk_per_point: float
+    limiter: str
+    gpoints_per_s: float
+    mm2: float | None
+    watts: float | None
+    pareto: bool = False
+    source: str = "cycle_model"
+
+
+def sweep(
+    *,
+    app: str = "nerf",
+    encoding: str = "hashgrid",
+    level_parallel: Sequence[int] = LEVEL_PARALLEL,
+    arrays: Sequence[int] = ARRAYS,
+    fission: Sequence[bool] = (False, True),
+    bank_ports: Sequence[int] = (1, 2),
+    clocks_ghz: Sequence[float] = (1.0,),
+    n_nfps: Sequence[int] = (1, 8, 16, 32, 64),
+    gpu: str = "rtx3090",
+    update: Callable[[int, int], None] = lambda done, total: None,
+) -> list[DesignPoint]:
+    """Every combination, tables as large as the field needs on that many engines.
+
+    Raises
+    ------
+    InputError
+        If a value is none a cluster can be built with.
+    """
+    check_one_of("app", app, APPS)
+    check_one_of("encoding", encoding, tuple(ENCODINGS))
+    for size in level_parallel:
+        check_one_of("level_parallel", size, (1, 2, 4, 8, 16))
+    for clock in clocks_ghz:
+        check_positive("clock_ghz", clock)
+    for n_nfp in n_nfps:
+        check_integer("n_nfp", n_nfp, 1, 64)
+    field = field_of(app, encoding)
+    fed, _ = memory_rate(load_memory(gpu).name, point_traffic(field), BATCH_POINTS)
+    builds = list(product(level_parallel, arrays, fission, bank_ports))
+    points = []
+    for number, (parallel, array, split, ports) in enumerate(builds, 1):
+        nfp = _nfp(field, parallel, array, split, ports)
+        rate = nfp_rate(field, nfp)
+        silicon = nfp_silicon(nfp, field) if load_cells().counted(split) else None
+        slower = "encoding" if rate.encoding_clk_per_point >= rate.mlp_clk_per_point else "mlp"
+        for clock, n_nfp in product(clocks_ghz, n_nfps):
+            computed = n_nfp * clock * 1e9 / rate.clk_per_point
+            points.append(
+                DesignPoint(
+                    app=app, encoding=encoding, level_parallel=parallel, array=array, fission=split, bank_ports=ports,
+                    clock_ghz=clock, n_nfp=n_nfp, clk_per_point=rate.clk_per_point,
+                    limiter="memory" if fed < computed else slower, gpoints_per_s=min(computed, fed) / 1e9,
+                    mm2=n_nfp * silicon.mm2 if silicon else None,
+                    watts=min(computed, fed) * silicon.nj_per_point(rate.clk_per_point) * 1e-9 if silicon else None,
+                )
+            )  # fmt: skip
+        update(number, len(builds))
+    best = {
+        id(point) for clock in clocks_ghz for point in _front([p for p in points if p.mm2 and p.clock_ghz == clock])
+    }
+    return [replace(point, pareto=id(point) in best) for point in points]
+
+
+def _nfp(field: FieldConfig, parallel: int, array: int, split: bool, ports: int) -> NfpConfig:
+    """NGPC's processor for ``field`` with other numbers; an engine serves as many levels as it must."""
+    nfp = nfp_for(field, level_parallel=parallel, bank_ports=ports)
+    mlp = replace(nfp.mlp, rows=array, cols=array, fission=split, weight_tiles=_ROOMY_TILES)
+    tiles = sum(plan_mlp(network, mlp).tiles for network in field.networks)
+    return replace(nfp, mlp=replace(mlp, weight_tiles=tiles))
+
+
+def _front(points: Sequence[DesignPoint]) -> Iterator[DesignPoint]:
+    """Those for which no other computes at least as much on less area, or more on the same."""
+    fastest = 0.0
+    for point in sorted(points, key=lambda p: (p.mm2, -p.gpoints_per_s)):
+        if point.gpoints_per_s > fastest:
+            fastest = point.gpoints_per_s
+            yield point
