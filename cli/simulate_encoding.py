@@ -72,9 +72,11 @@ def encoding(
     """The grid encoding engine on a preset's grid with random tables.
 
     By default every level runs alone on one build, its registers and table loaded anew, so that its clocks are its
-    own. With ``--level-parallel`` all levels of a point run together, with ``--points-per-clock`` those of several
-    points. With ``--vectors`` tables of the real library are quantised and looked up at its points, and the features
-    also held against its fp16 output; with ``--arithmetic fp16`` nothing is quantised, and every bit is its.
+    own; ``points_per_clk`` counts the way of the first point, too, ``points_per_clk_steady`` from its features on.
+    With ``--level-parallel`` all levels of a point run together, with ``--points-per-clock`` those of several
+    points. With ``--vectors`` tables of the real library are quantised and looked up at its points, and the
+    features also held against its fp16 output; with ``--arithmetic fp16`` nothing is quantised, and every bit is
+    its.
     """
     check_one_of("arithmetic", arithmetic, HARDWARE_ARITHMETICS)
     if points_per_clock != 1 and not level_parallel:
@@ -137,6 +139,7 @@ def _run_levels(case: _Case, engine: EncodingEngineConfig, waves: Waves) -> dict
                     "cycles_rtl": run.cycles,
                     "cycles_model": model.cycles,
                     "points_per_clk": points / run.cycles,
+                    "points_per_clk_steady": points / (run.cycles - int(run.given[0])),
                     "mismatches": int(np.count_nonzero(run.outputs != case.golden[:, number])),
                 }
                 | _counted(counters, model.counters[0])
