@@ -282,6 +282,24 @@ def test_an_offer_is_checked_once_something_was_dropped(run: Callable[..., None]
     run(test)
 
 
+def test_what_was_checked_while_it_stopped_is_not_offered(run: Callable[..., None]) -> None:
+    async def test(bench: Bench) -> None:
+        ctx, dut = bench.ctx, bench.dut
+        ctx.set(dut.dropping, 1)
+        ctx.set(dut.offer.valid, 1)
+        await bench.tick()
+        ctx.set(dut.stop, 1)
+        ctx.set(dut.answer, 1)
+        assert (ctx.get(dut.asks), ctx.get(dut.quiet)) == (1, 1)
+        await bench.tick()
+        ctx.set(dut.answer, 0)
+        for _ in range(3):
+            assert (ctx.get(dut.issue.valid), ctx.get(dut.asks), ctx.get(dut.quiet)) == (0, 0, 1)
+            await bench.tick()
+
+    run(test)
+
+
 @pytest.mark.parametrize("state", ["offered", "in flight", "failed", "reissued", "idle"])
 def test_clear_forgets_and_makes_what_may_still_come_late(run: Callable[..., None], state: str) -> None:
     async def test(bench: Bench) -> None:
