@@ -153,7 +153,7 @@ _BUILDS = (
         name="asic-ngpc",
         cluster=ClusterConfig(
             nfp=replace(NFPS["ngpc"], mlp=replace(NFPS["ngpc"].mlp, fission=True)),
-            n_nfps=8,
+            n_nfps=4,  # points are dealt one a clock: a fifth processor of 2 to 3.25 clocks a point would wait
             scheduler=_SCHEDULER,
         ),
         device=None,
@@ -161,4 +161,4 @@ _BUILDS = (
 )
 
 RELEASES: Mapping[str, ReleaseConfig] = {build.name: build for build in _BUILDS}
-"""Builds by the names that ``ngpc verilog --preset`` takes; ``asic-ngpc`` has NGPC's sizes, eight processors of it."""
+"""Builds by the names that ``ngpc verilog --preset`` takes; ``asic-ngpc`` has NGPC's sizes, four processors of it."""

@@ -15,6 +15,7 @@ from arch.mlp_engine import MlpEngineConfig
 from arch.nfp import ClusterConfig, NfpConfig
 from arch.presets import FIELDS, NFPS
 from arch.random_field import random_field
+from arch.release import RELEASES
 from reference.field import field_integer
 from sim.engine.cluster import cluster_cycles
 from sim.engine.nfp import nfp_cycles
@@ -72,16 +73,19 @@ def test_one_processor_in_a_cluster_costs_its_queues_alone() -> None:
     assert cluster_cycles(FIELD, ALONE, frame).cycles == nfp_cycles(FIELD, ALONE.nfp, frame).cycles + 4
 
 
-@pytest.mark.parametrize("name", ["gia_dense", "nsdf_hash"])
-def test_a_64k_frame_on_presets_scales(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "nfp"),
+    [("gia_dense", NFPS["nfp-16x16"]), ("nsdf_hash", NFPS["nfp-16x16"]), ("nerf_hash", RELEASES["u250"].cluster.nfp)],
+)
+def test_a_64k_frame_on_presets_scales(name: str, nfp: NfpConfig) -> None:
     field = FIELDS[name]
     field = replace(field, grid=replace(field.grid, log2_hashmap_size=14))
     frame = np.random.default_rng(0).integers(0, ONE, (1 << 16, field.grid.n_pos_dims), endpoint=True)
-    config = ClusterConfig(nfp=NFPS["nfp-16x16"], n_nfps=4)
+    config = ClusterConfig(nfp=nfp, n_nfps=4)
     run = cluster_cycles(field, config, frame)
     assert nfp_cycles(field, config.nfp, frame).cycles >= 3.95 * run.cycles
     shares = np.bincount(run.nfps, minlength=4)
-    assert shares.min() == shares.max() == 256
+    assert shares.min() == shares.max() == (1 << 14) // nfp.mlp.nano_batch
     assert (np.diff(run.results) > 0).all()
 
 
