@@ -30,11 +30,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Record the hashes of the released builds.")
     parser.add_argument("presets", nargs="*", metavar="PRESET", help=f"default: all of {', '.join(RELEASES)}")
     presets = parser.parse_args().presets or list(RELEASES)
-    hashes = recorded_hashes() if HASHES.exists() else {}
     for name in presets:
         begin = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             digest = release_digest(Path(folder), write_release(name, Path(folder)))
+        hashes = recorded_hashes() if HASHES.exists() else {}
         word = "same" if hashes.get(name) == digest else "new"
         print(f"{name}: {digest} ({word}, {time.perf_counter() - begin:.0f} s)", flush=True)
         hashes[name] = digest
