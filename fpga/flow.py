@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from arch.whole_file import make_directory
 
 __all__ = [
     "ECP5_45F", "ECP5_85F", "counted_design", "pack", "routed_clock", "synthesised_cells", "synthesised_design",
+    "whole_design",
 ]  # fmt: skip
 
 ECP5_85F = ("--85k", "--speed", "6", "--package", "CABGA756", "--freq", "100")
@@ -23,7 +26,8 @@ ECP5_45F = ("--45k", "--speed", "6", "--package", "CABGA554", "--freq", "100")
 
 def synthesised_cells(stem: Path, script: str) -> dict[str, int]:
     """Run a Yosys script in the folder of ``stem`` and count the cells it ends with, by type."""
-    return synthesised_design(stem, script)["num_cells_by_type"]
+    synthesised_design(stem, script)
+    return whole_design(_counted(stem)["modules"])
 
 
 def synthesised_design(stem: Path, script: str) -> dict[str, Any]:
@@ -35,8 +39,34 @@ def synthesised_design(stem: Path, script: str) -> dict[str, Any]:
 
 def counted_design(stem: Path) -> dict[str, Any]:
     """What an earlier :func:`synthesised_design` of ``stem`` counted."""
+    return _counted(stem)["design"]
+
+
+def _counted(stem: Path) -> dict[str, Any]:
     report = stem.with_name(f"{stem.name}.cells").read_text(encoding="utf-8")
-    return json.loads(report[report.index("{") :])["design"]
+    return json.loads(report[report.index("{") :])
+
+
+def whole_design(modules: dict[str, dict]) -> dict[str, int]:
+    """Cells of the one module that no other contains, by type, from the ``modules`` of a report of ``stat -json``.
+
+    The report's own sum leaves out cells of types that have a simulation model, such as FDRE, below the top module.
+    """
+    cells = {name.removeprefix("\\"): module["num_cells_by_type"] for name, module in modules.items()}
+
+    @cache
+    def total(name: str) -> Counter:
+        counts: Counter = Counter()
+        for cell, times in cells[name].items():
+            if cell in cells:
+                for kind, count in total(cell).items():
+                    counts[kind] += count * times
+            else:
+                counts[cell] += times
+        return counts
+
+    (top,) = cells.keys() - {cell for inside in cells.values() for cell in inside}
+    return dict(total(top))
 
 
 def routed_clock(stem: Path, *, seed: int, out_of_context: bool, device: tuple[str, ...] = ECP5_85F) -> float:

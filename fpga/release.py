@@ -31,7 +31,7 @@ _ECP5 = (
 )
 _ULTRASCALE_PLUS = (
     "read_verilog {top}.v; synth_xilinx -family xcup -noiopad -noclkbuf -top {top} -run begin:map_luts; "
-    "abc -luts 2:2,3,6:5; clean; stat"
+    "abc -luts 2:2,3,6:5; clean"
 )
 _MEMORIES = {
     "ecp5": "read_verilog {top}.v; synth_ecp5 -noflatten -top {top} -run begin:map_gates",

@@ -7,6 +7,7 @@ import pytest
 
 import fpga.release
 from cli.main import main
+from fpga.flow import whole_design
 from fpga.release import BuildCells
 
 
@@ -69,6 +70,15 @@ def test_other_devices_are_synthesised_only(tools, capsys: pytest.CaptureFixture
     tools(1000, {})
     code, shown, _ = _run(capsys, "--preset", "u250", "--json")
     assert code == 0 and json.loads(shown)["clock_mhz"] == {} and json.loads(shown)["slack_ns"] is None
+
+
+def test_cells_of_all_instances_count() -> None:
+    def module(**cells: int) -> dict:
+        return {"num_cells_by_type": cells}
+
+    modules = {"\\top": module(row=4, FDRE=1), "\\row": module(pe=8, FDRE=2), "\\pe": module(DSP48E2=1, FDRE=3)}
+    assert whole_design(modules) == {"DSP48E2": 32, "FDRE": 1 + 4 * (2 + 8 * 3)}
+    assert whole_design({"\\flat": module(LUT4=7)}) == {"LUT4": 7}
 
 
 @pytest.mark.parametrize(
