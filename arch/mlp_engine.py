@@ -14,6 +14,7 @@ __all__ = [
     "DOT_ROWS",
     "FLOAT_ACTIVATE_CYCLES",
     "MAX_ACTIVATION_TABLES",
+    "MAX_WEIGHT_TILES",
     "NO_WEIGHT",
     "POINT_BANKS",
     "READ_CYCLES",
@@ -28,8 +29,11 @@ __all__ = [
 MAX_ACTIVATION_TABLES = 7
 """Most tables of an engine: a layer register numbers them in three bits, 0 for none."""
 
-READ_CYCLES = 2
-"""From an activation's address to the array's inputs: the memory, then the choice of the row tile."""
+MAX_WEIGHT_TILES = 8192
+"""Most tiles of an engine: eight layers of 128 x 128 weights on an array of 4 x 4."""
+
+READ_CYCLES = 3
+"""From an activation's address to the array's inputs: the memory, a register, then the choice of the row tile."""
 
 ACCUMULATE_CYCLES = 1
 """From the array's outputs to the partial sum."""
@@ -133,7 +137,7 @@ class MlpEngineConfig:
         check_integer("nano_batch", self.nano_batch, 1, 4096)
         check_multiple("max_width", self.max_width, 4, 4, 128)
         check_integer("max_layers", self.max_layers, 1, 8)
-        check_integer("weight_tiles", self.weight_tiles, 1, 4096)
+        check_integer("weight_tiles", self.weight_tiles, 1, MAX_WEIGHT_TILES)
         check_integer("activation_tables", self.activation_tables, 0, MAX_ACTIVATION_TABLES)
         if self.fission:
             check_multiple("nano_batch of an engine with fission", self.nano_batch, POINT_BANKS, POINT_BANKS, 4096)
@@ -226,12 +230,17 @@ class MlpEngineConfig:
 
     @property
     def latency_cycles(self) -> int:
-        """From the address of a vector in the last pass to its ``outputs.valid``: ``rows + cols + 12``; tables: 17."""
+        """From the address of a vector in the last pass to its ``outputs.valid``: ``rows + cols + 13``; tables: 18."""
         return READ_CYCLES + self.array_cycles + ACCUMULATE_CYCLES + self.activate_cycles + STREAM_CYCLES
 
     @property
+    def prime_cycles(self) -> int:
+        """Clocks behind a load word in which no vectors are taken: the first tile's weights go into the array."""
+        return self.rows + 3
+
+    @property
     def min_pass_cycles(self) -> int:
-        """Fewest clocks of a pass: ``rows + cols + 12`` (17 with tables).
+        """Fewest clocks of a pass: ``rows + cols + 13`` (18 with tables).
 
         A pass reads what the pass before it wrote (``latency_cycles - 1``), the next tile's weights are loaded
         behind the swap (``rows + cols + 2``), and an output buffer must be read empty one pass after it was filled

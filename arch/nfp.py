@@ -74,7 +74,7 @@ class NfpConfig:
     @property
     def prime_cycles(self) -> int:
         """Clocks behind a load word in which no features are taken: the first tile's weights go into the array."""
-        return self.mlp.rows + 2
+        return self.mlp.prime_cycles
 
     @property
     def max_inside(self) -> int:

@@ -17,7 +17,7 @@ from arch.activation_table import TABLE_ACTIVATIONS
 from arch.checkpoint import FloatMlp, QuantizedMlp
 from arch.errors import InputError, check_integer, check_one_of
 from arch.mlp import MlpConfig
-from arch.mlp_engine import MlpEngineConfig
+from arch.mlp_engine import MAX_WEIGHT_TILES, MlpEngineConfig
 from arch.mlp_plan import MlpPlan, plan_mlp
 from arch.number_format import HARDWARE_ARITHMETICS
 from arch.presets import FIELDS, preset
@@ -215,7 +215,7 @@ def _engine(
     if arithmetic == "fp16":
         width, tables = -(-width // 16) * 16, ()
     roomy = MlpEngineConfig(
-        rows=rows, cols=cols, max_width=width, weight_tiles=4096, nano_batch=4, fission=fission,
+        rows=rows, cols=cols, max_width=width, weight_tiles=MAX_WEIGHT_TILES, nano_batch=4, fission=fission,
         arithmetic=arithmetic, activation_tables=len(tables),
         side_first=_SIDE_FIRST_FP16 if arithmetic == "fp16" else _SIDE_FIRST, side_inputs=_SIDE_INPUTS,
     )  # fmt: skip

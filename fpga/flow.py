@@ -13,8 +13,8 @@ from arch.errors import InputError
 from arch.whole_file import make_directory
 
 __all__ = [
-    "ECP5_45F", "ECP5_85F", "counted_design", "pack", "routed_clock", "synthesised_cells", "synthesised_design",
-    "whole_design",
+    "ECP5_45F", "ECP5_85F", "LONG_WIRES", "WIRE_PS", "counted_design", "pack", "routed_clock", "synthesised_cells",
+    "synthesised_design", "whole_design",
 ]  # fmt: skip
 
 ECP5_85F = ("--85k", "--speed", "6", "--package", "CABGA756", "--freq", "100")
@@ -22,6 +22,17 @@ ECP5_85F = ("--85k", "--speed", "6", "--package", "CABGA756", "--freq", "100")
 
 ECP5_45F = ("--45k", "--speed", "6", "--package", "CABGA554", "--freq", "100")
 """LFE5U-45F, likewise."""
+
+WIRE_PS = 900
+"""Delay of a wire the mapper reckons with. Its own 300 ps are a third of what routing takes here: with them it spends
+levels of logic to save cells."""
+
+LONG_WIRES = (
+    "synth_ecp5 {options} -nowidelut -top {top} -run begin:map_luts; techmap -map +/lattice/latches_map.v; "
+    f"abc9 -W {WIRE_PS} -maxlut 4; clean; "
+    "synth_ecp5 {options} -nowidelut -top {top} -run map_cells: -json {stem}.json"
+)
+"""``synth_ecp5`` with wires of ``WIRE_PS`` and no multiplexers wider than a LUT4: Yosys commands, to be formatted."""
 
 
 def synthesised_cells(stem: Path, script: str) -> dict[str, int]:

@@ -16,7 +16,7 @@ from amaranth.back import rtlil
 from arch.presets import SCHEDULERS
 from arch.scheduler import SchedulerConfig
 from arch.whole_file import write_whole
-from fpga.flow import routed_clock, synthesised_cells
+from fpga.flow import LONG_WIRES, routed_clock, synthesised_cells
 from rtl.scheduler.drop_tracker import DropTracker
 from rtl.scheduler.load_checker import LoadChecker
 from rtl.scheduler.program_buffer import ProgramBuffer
@@ -26,14 +26,6 @@ from rtl.scheduler.trace_stream import TraceStream
 from rtl.scheduler.unit_guard import UnitGuard
 from rtl.verilog import BUILD_ROOT
 
-WIRE_PS = 900
-"""Delay of a wire the mapper reckons with. Its own 300 ps are a third of what routing takes here: with them it spends
-levels of logic to save cells."""
-SYNTHESIS = (
-    "synth_ecp5 -nowidelut -top {part} -run begin:map_luts; techmap -map +/lattice/latches_map.v; "
-    f"abc9 -W {WIRE_PS} -maxlut 4; clean; "
-    "synth_ecp5 -nowidelut -top {part} -run map_cells: -json {stem}.json"
-)
 CELLS = ("LUT4", "CCU2C", "TRELLIS_DPR16X4", "DP16KD", "TRELLIS_FF")
 PARTS = {"scheduler_unit": SchedulerUnit, "load_checker": LoadChecker, "trace_stream": TraceStream}
 # of builds with every option, and a watchdog of 32 bits
@@ -55,7 +47,8 @@ def synthesise(config: SchedulerConfig, stem: Path, part: str = "scheduler_unit"
     if part in OPTIONS:
         config = replace(config, supervised=True, watchdog_bits=32, buffered=True)
     write_whole(stem.with_suffix(".il"), rtlil.convert((PARTS | OPTIONS)[part](config), name=part))
-    cells = synthesised_cells(stem, f"read_rtlil {stem.name}.il; {SYNTHESIS.format(part=part, stem=stem.name)}")
+    script = LONG_WIRES.format(top=part, stem=stem.name, options="")
+    cells = synthesised_cells(stem, f"read_rtlil {stem.name}.il; {script}")
     return {cell: cells.get(cell, 0) for cell in CELLS}
 
 

@@ -42,8 +42,9 @@ class ActivationMemory(Component):
     A row holds ``point_banks`` vectors side by side: vector p is number ``p % point_banks`` of row
     ``p // point_banks``. A lane is ``lane_values`` values, so that row tiles and column tiles are both whole lanes.
 
-    *Timing*: ``r_data`` one clock after ``r_en`` and held until the next; a read in the clock of a write to the same
-    place gives the old vector. Initiation interval 1.
+    *Timing*: ``r_data`` one clock after ``r_en`` and held until the next. What a read gives of the lanes that are
+    written in its clock is not defined: block memories would need a bypass and a register for every bit. Initiation
+    interval 1.
 
     Parameters
     ----------

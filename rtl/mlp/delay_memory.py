@@ -1,6 +1,6 @@
 """A wide value many clocks later."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
@@ -38,18 +38,15 @@ class DelayMemory(Component):
             m.submodules.line = line = DelayLine(self.width, self.clocks)
             m.d.comb += [line.i.eq(self.i), self.o.eq(line.o)]
             return m
-        # a place is read in the clock in which it is written again; the read takes one more clock
-        depth = self.clocks - 1
-        m.submodules.memory = memory = Memory(shape=self.width, depth=depth, init=[])
+        # a place is read in the clock before it is written again; the read takes one more clock
+        m.submodules.memory = memory = Memory(shape=self.width, depth=self.clocks, init=[])
         read, write = memory.read_port(), memory.write_port()
-        place = Signal(range(depth))
-        with m.If(place == depth - 1):
-            m.d.sync += place.eq(0)
-        with m.Else():
-            m.d.sync += place.eq(place + 1)
+        place, following = Signal(range(self.clocks)), Signal(range(self.clocks))
+        m.d.comb += following.eq(Mux(place == self.clocks - 1, 0, place + 1))
+        m.d.sync += place.eq(following)
         m.d.comb += [
             read.en.eq(1),
-            read.addr.eq(place),
+            read.addr.eq(following),
             write.en.eq(1),
             write.addr.eq(place),
             write.data.eq(self.i),

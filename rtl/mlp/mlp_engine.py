@@ -7,7 +7,7 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 from arch.load import LoadTarget
 from arch.mlp_engine import READ_CYCLES, MlpEngineConfig
 from rtl.delay_line import DelayLine
-from rtl.mlp.accumulator import Accumulator
+from rtl.mlp.accumulator import ANNOUNCED, Accumulator
 from rtl.mlp.activate import Activate
 from rtl.mlp.activation_memory import ActivationMemory
 from rtl.mlp.dot_array import DotArray
@@ -41,9 +41,9 @@ class MlpEngine(Component):
     on an idle engine: ``START_CYCLES + (passes - 1) * config.pass_cycles(n) + config.latency_cycles``.
     ``sim.engine.mlp`` predicts every transfer.
 
-    *Loading*: ``load.ready`` is low from the first vector taken until the last result has left; ``inputs.ready`` is
-    low while no network is loaded and for ``rows + 2`` clocks behind a load word. Words for other targets are taken
-    and change nothing.
+    *Loading*: ``load.ready`` is low from the first vector taken until two clocks behind the last result;
+    ``inputs.ready`` is low while no network is loaded and for ``prime_cycles`` behind a load word. Words for other
+    targets are taken and change nothing.
 
     *Numerics*: docs/numerics.md, "Networks" and "Activations".
 
@@ -73,17 +73,23 @@ class MlpEngine(Component):
         m.submodules.array = array = (DotArray if config.floating else SystolicArray)(config)
         m.submodules.output_buffer = outputs = OutputBuffer(config)
 
-        load_en = self.load.valid & self.load.ready
+        # an engine that was empty and took no vector still is; so no buffer's state is on the way of a load word
+        quiet = Signal(init=1)
+        takes = self.inputs.valid & self.inputs.ready
+        m.d.sync += quiet.eq(sequencer.idle & inputs.empty & outputs.empty & ~takes)
+        load_en = self.load.valid & quiet
+        self._word_en, self._word = Signal(name="word_en"), Signal(LoadLayout(), name="word")
+        m.d.sync += [self._word_en.eq(load_en), self._word.eq(self.load.payload)]
         connect(m, flipped(self.inputs), inputs.i)
         connect(m, outputs.o, flipped(self.outputs))
         m.d.comb += [
-            self.load.ready.eq(sequencer.idle & inputs.empty & outputs.empty),
+            self.load.ready.eq(quiet),
             inputs.enable.eq(sequencer.primed & ~load_en),
-            program.load_en.eq(load_en),
-            program.load.eq(self.load.payload),
-            weights.w_en.eq(load_en & (self.load.payload.target == LoadTarget.WEIGHT)),
-            weights.w_addr.eq(self.load.payload.address),
-            weights.w_data.eq(self.load.payload.data),
+            program.load_en.eq(self._word_en),
+            program.load.eq(self._word),
+            weights.w_en.eq(self._word_en & (self._word.target == LoadTarget.WEIGHT)),
+            weights.w_addr.eq(self._word.address),
+            weights.w_data.eq(self._word.data),
             sequencer.flush.eq(load_en),
             sequencer.n_layers.eq(program.n_layers),
             program.layer.eq(sequencer.layer),
@@ -124,15 +130,15 @@ class MlpEngine(Component):
         m.d.comb += [
             swap.i.eq(sequencer.r_first),
             array.swap.eq(swap.o),
-            inputs.r_en.eq(sequencer.r_en & current.from_input),
+            inputs.r_en.eq(sequencer.reads & current.from_input),
             inputs.r_bank.eq(current.input_bank),
             inputs.r_index.eq(sequencer.r_index),
-            activations.r_en.eq(sequencer.r_en & ~current.from_input),
+            activations.r_en.eq(sequencer.reads & ~current.from_input),
             activations.r_bank.eq(~current.bank),
             activations.r_index.eq(sequencer.r_index),
         ]
         if config.side_inputs:
-            m.d.comb += inputs.r_en.eq(sequencer.r_en & (current.from_input | current.takes_side))
+            m.d.comb += inputs.r_en.eq(sequencer.reads & (current.from_input | current.takes_side))
         m.submodules.tile_select = select = TileSelect(config)
         m.d.comb += [
             select.en.eq(sequencer.r_en),
@@ -160,7 +166,7 @@ class MlpEngine(Component):
         config, current = self.config, sequencer.current
         m.submodules.accumulator = accumulator = Accumulator(config)
         m.submodules.activate = activate = Activate(config)
-        arrives = READ_CYCLES + config.array_cycles - 1
+        arrives = READ_CYCLES + config.array_cycles - ANNOUNCED
         m.submodules.valid = valid = DelayLine(1, arrives)
         m.submodules.first = first = DelayLine(1, arrives)
         paths = [(array.o, accumulator, activate, write_back.i)]
@@ -168,14 +174,14 @@ class MlpEngine(Component):
             m.submodules.upper_accumulator = upper_accumulator = Accumulator(config)
             m.submodules.upper_activate = upper_activate = Activate(config)
             paths.append((array.upper_o, upper_accumulator, upper_activate, write_back.upper_i))
-        first_sum = Signal()
-        m.d.sync += first_sum.eq(first.o)
-        load = self.load.payload
+        m.submodules.first_sum = first_sum = DelayLine(1, ANNOUNCED)
+        m.d.comb += first_sum.i.eq(first.o)
+        load = self._word
         for sums, accumulate, stage, activations_o in paths:
-            with m.If(first_sum):
+            with m.If(first_sum.o):
                 m.d.sync += [getattr(stage, name).eq(current[name]) for name in _LAYER_PARAMETERS]
             m.d.comb += [
-                stage.w_en.eq(self.load.valid & self.load.ready & (load.target == LoadTarget.ACTIVATION_TABLE)),
+                stage.w_en.eq(self._word_en & (load.target == LoadTarget.ACTIVATION_TABLE)),
                 stage.w_addr.eq(load.address),
                 stage.w_data.eq(load.data),
                 accumulate.valid.eq(valid.o),

@@ -60,7 +60,7 @@ class OutputBuffer(Component):
         config = self.config
         m.submodules.memory = memory = ActivationMemory(config)
         taken, leaving = Signal(2), Signal(2)
-        n = Array(Signal.like(self.n, name=f"n_{bank}") for bank in range(2))
+        last_index = Array(Signal(range(config.nano_batch), name=f"last_index_{bank}") for bank in range(2))
         last = Array(Signal(name=f"last_{bank}") for bank in range(2))
         written = Array(Signal(config.n_lanes, name=f"written_{bank}") for bank in range(2))
         r_bank, r_index, o_written = Signal(), Signal(range(config.nano_batch)), Signal(config.n_lanes)
@@ -69,7 +69,7 @@ class OutputBuffer(Component):
         read, ends = Signal(), Signal()
         m.d.comb += [
             read.eq(advance & leaving.bit_select(r_bank, 1)),
-            ends.eq(r_index + 1 == n[r_bank]),
+            ends.eq(r_index == last_index[r_bank]),
             self.free.eq(~taken.bit_select(self.bank, 1)),
             self.empty.eq((taken == 0) & ~self.o.valid),
             memory.w_en.eq(self.w_en),
@@ -95,7 +95,7 @@ class OutputBuffer(Component):
         with m.If(self.opens):
             m.d.sync += [
                 leaving.bit_select(self.w_bank, 1).eq(1),
-                n[self.w_bank].eq(self.n),
+                last_index[self.w_bank].eq(self.n - 1),
                 last[self.w_bank].eq(self.last),
             ]
         with m.If(advance):

@@ -4,8 +4,8 @@ A nano-batch of n vectors makes the passes of its plan (``arch.mlp_plan``) one a
 ``engine.pass_cycles`` behind the one before it. Its clocks follow from three rules:
 
 * it starts ``START_CYCLES`` after its last vector was accepted, or when the nano-batch before it leaves the array;
-* its vectors are accepted one a clock once offered, and not before the nano-batch two places earlier started its last
-  pass over the input vectors, which frees the input bank;
+* its vectors are accepted one a clock once offered, and not before the clock after the one in which the nano-batch two
+  places earlier started its last pass over the input vectors, which frees the input bank;
 * its first pass with results does not start before the clock behind the last output of the nano-batch two places
   earlier, which frees the output bank. It never waits unless a nano-batch takes fewer clocks than it has vectors.
 
@@ -171,7 +171,7 @@ def _run(offered, hardware, state, vectors, spans):
             beats = (high - low + points - 1) // points
             last_pass = now + (tiles - 1) * (beats + max(0, min_pass - beats))
             if frees_input:
-                freed = last_pass
+                freed = last_pass + 1
             shortest = beats
             if layer + 1 < layers.shape[0]:
                 shortest = min(beats, (high - low + layers[layer + 1, 1] - 1) // layers[layer + 1, 1])

@@ -25,10 +25,11 @@ def test_derived_sizes() -> None:
 def test_timing_formulas() -> None:
     """docs/engines/mlp/timing.md states these sums; the benches check them against the RTL."""
     assert ENGINE.array_cycles == 8 + 12 + 1
-    assert ENGINE.latency_cycles == 8 + 12 + 12
-    assert replace(ENGINE, activation_tables=1).latency_cycles == 8 + 12 + 12 + ACTIVATION_CYCLES
-    assert ENGINE.min_pass_cycles == 8 + 12 + 12
-    assert [ENGINE.pass_cycles(n) for n in (1, 32, 33, 64)] == [32, 32, 33, 64]
+    assert ENGINE.prime_cycles == 8 + 3
+    assert ENGINE.latency_cycles == 8 + 12 + 13
+    assert replace(ENGINE, activation_tables=1).latency_cycles == 8 + 12 + 13 + ACTIVATION_CYCLES
+    assert ENGINE.min_pass_cycles == 8 + 12 + 13
+    assert [ENGINE.pass_cycles(n) for n in (1, 33, 34, 64)] == [33, 33, 34, 64]
 
 
 @pytest.mark.parametrize("rows", [4, 8, 64, 128])
@@ -48,7 +49,7 @@ def test_partial_sums_are_exact(rows: int, arithmetic: str) -> None:
         ({"max_width": 132}, "max_width must be a multiple of 4 from 4 to 128, not 132"),
         ({"max_width": 34}, "max_width must be a multiple of 4 from 4 to 128, not 34"),
         ({"max_layers": 9}, "max_layers must be an integer from 1 to 8, not 9"),
-        ({"weight_tiles": 4097}, "weight_tiles must be an integer from 1 to 4096, not 4097"),
+        ({"weight_tiles": 8193}, "weight_tiles must be an integer from 1 to 8192, not 8193"),
         ({"activation_tables": 8}, "activation_tables must be an integer from 0 to 7, not 8"),
         ({"arithmetic": "int4"}, "arithmetic must be one of int8, int16, fp16, not 'int4'"),
     ],

@@ -9,6 +9,7 @@ import pytest
 from arch.errors import InputError
 from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
+from arch.mlp_image import LAYER_FIELDS
 from arch.mlp_plan import plan_mlp
 from arch.presets import FIELDS
 
@@ -20,6 +21,17 @@ NGPC = MlpEngineConfig(nano_batch=576, fission=True, side_first=32, side_inputs=
 def test_tiles_are_numbered_in_pass_order() -> None:
     layers = plan_mlp(NETWORK, ENGINE).layers
     assert [(layer.first, layer.row_tiles, layer.col_tiles) for layer in layers] == [(0, 2, 2), (4, 3, 2), (10, 3, 1)]
+
+
+def test_the_largest_network_fits_the_smallest_array() -> None:
+    """Eight layers of 128 x 128 on 4 x 4: every tile has a place, and the layer registers can name it."""
+    engine = MlpEngineConfig(rows=4, cols=4, max_width=128, weight_tiles=8192)
+    network = MlpConfig(n_input_dims=128, n_neurons=128, n_hidden_layers=7, n_output_dims=128)
+    layers = plan_mlp(network, engine).layers
+    assert [layer.first for layer in layers] == [1024 * number for number in range(8)]
+    for layer in layers:
+        for name, value in (("row_tiles", 32), ("col_tiles", 32), ("first_row", layer.first * engine.rows)):
+            assert getattr(layer, name, value) == value < 1 << LAYER_FIELDS[name][1]
 
 
 @pytest.mark.parametrize(

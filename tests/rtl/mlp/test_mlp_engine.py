@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from amaranth.hdl import ResetInserter, Signal
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from arch.checkpoint import QuantizedMlp
@@ -14,6 +14,7 @@ from arch.mlp_engine import MlpEngineConfig
 from arch.mlp_image import mlp_image
 from arch.mlp_plan import plan_mlp
 from reference.mlp import mlp_integer
+from rtl.mlp.activation_memory import ActivationMemory
 from rtl.mlp.mlp_engine import MlpEngine
 from sim.engine.mlp import MlpClock
 
@@ -24,6 +25,7 @@ FISSION_4 = MlpEngineConfig(rows=4, cols=4, max_width=8, nano_batch=88, max_laye
 ODD = MlpEngineConfig(rows=8, cols=12, max_width=20, nano_batch=33, max_layers=2, weight_tiles=12)
 ODD_FISSION = MlpEngineConfig(rows=8, cols=16, max_width=12, nano_batch=144, max_layers=3, weight_tiles=9, fission=True)
 FISSION_8 = MlpEngineConfig(rows=8, cols=8, max_width=16, nano_batch=112, max_layers=4, weight_tiles=12, fission=True)
+TALL = MlpEngineConfig(rows=128, cols=4, max_width=128, nano_batch=4, max_layers=1, weight_tiles=3, arithmetic="int16")
 TWO_NETWORKS = MlpEngineConfig(
     rows=8, cols=8, max_width=8, nano_batch=32, max_layers=5, weight_tiles=8, side_first=4, side_inputs=2
 )
@@ -122,6 +124,8 @@ class Engine:
         (FISSION_4, (2, 4, 2, 1), (90, 1)),
         (FISSION_8, (12, 7, 2, 3), (115, 1, 7)),
         (dataclasses.replace(FISSION_8, nano_batch=8), (4, 3, 0, 2), (30, 3)),
+        (SQUARE_8, (1, 1, 7, 1), (3,)),
+        (TALL, (125, 1, 0, 9), (1,)),
     ],
     ids=[
         "4x4",
@@ -135,13 +139,20 @@ class Engine:
         "4x4 split",
         "8x8 split",
         "8x8 split, short",
+        "8x8 widths of one",
+        "128x4",
     ],
 )
 def test_bits_and_clocks(config: MlpEngineConfig, shape: tuple, runs: tuple, seed: int) -> None:
+    check_bits_and_clocks(config, shape, runs, seed)
+
+
+def check_bits_and_clocks(config: MlpEngineConfig, shape: tuple, runs: tuple, seed: int) -> None:
     """Every output is the reference's, every transfer in the model's clock; runs follow one another directly."""
     rng = np.random.default_rng(seed)
     mlp = network(rng, *shape)
-    vectors = [rng.integers(-128, 128, (count, shape[0])) for count in runs]
+    value = config.profile.value
+    vectors = [rng.integers(value.minimum, value.maximum + 1, (count, shape[0])) for count in runs]
 
     async def bench(ctx, engine: Engine) -> None:
         await engine.load(ctx, mlp)
@@ -161,6 +172,40 @@ def test_bits_and_clocks(config: MlpEngineConfig, shape: tuple, runs: tuple, see
     base = engine.accepted[0]
     np.testing.assert_array_equal(np.array(engine.accepted) - base, np.concatenate([t.accepted for t in timing]))
     np.testing.assert_array_equal(np.array(engine.clocks) - base, np.concatenate([t.outputs for t in timing]))
+
+
+class PoisonedMemory(ActivationMemory):
+    """Gives wrong values of lanes that are written in the clock of their read."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.inner = inner = ActivationMemory(self.config)
+        for name in ("w_en", "w_bank", "w_index", "w_data", "r_en", "r_bank", "r_index"):
+            m.d.comb += getattr(inner, name).eq(getattr(self, name))
+        same, poison = Signal(), Signal.like(self.w_en)
+        m.d.comb += same.eq((self.r_bank == self.w_bank) & (self.r_index == self.w_index))
+        with m.If(self.r_en):
+            m.d.sync += poison.eq(Mux(same, self.w_en, 0))
+        for lane, given in enumerate(inner.r_data):
+            m.d.comb += self.r_data[lane].eq(given ^ poison[lane].replicate(len(given)))
+        return m
+
+
+@pytest.mark.parametrize(
+    ("config", "shape", "runs"),
+    [
+        (dataclasses.replace(SQUARE_8, nano_batch=SQUARE_8.min_pass_cycles), (8, 8, 1, 8), (29 * 4,)),
+        (dataclasses.replace(FISSION_4, max_width=4, nano_batch=84), (4, 4, 1, 4), (84 * 4,)),
+    ],
+    ids=["whole", "fission"],
+)
+def test_nothing_depends_on_reads_of_what_is_written(
+    config: MlpEngineConfig, shape: tuple, runs: tuple, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors are offered in every clock: an input bank is refilled right behind the pass that frees it."""
+    for module in ("input_buffer", "mlp_engine", "output_buffer"):
+        monkeypatch.setattr(f"rtl.mlp.{module}.ActivationMemory", PoisonedMemory)
+    check_bits_and_clocks(config, shape, runs, seed)
 
 
 @pytest.mark.parametrize("fission", [False, True], ids=["whole", "fission"])
@@ -183,8 +228,12 @@ def test_two_networks_a_point(fission: bool, seed: int) -> None:
     configs = [each.config for each in networks]
     values = np.array(engine.values)[:, list(plan_mlp(configs, config).results)]
     np.testing.assert_array_equal(values, np.concatenate([second, first], axis=1))
-    timing = MlpClock(configs, config).run(len(vectors))
+    clock = MlpClock(configs, config)
+    timing = clock.run(len(vectors))
     np.testing.assert_array_equal(np.array(engine.clocks) - engine.accepted[0], timing.outputs)
+    # no bubble between layers, networks or nano-batches: clocks are those in which passes read
+    beats = sum(layer.tiles * layer.beats(config.nano_batch) for layer in clock.plan.layers)
+    assert np.diff(timing.end[:2]).tolist() == np.diff(timing.start).tolist()[:1] == [beats]
 
 
 def test_one_pass_network_leaves_no_bubble(seed: int) -> None:
@@ -228,7 +277,7 @@ def test_a_longer_nano_batch_than_its_stream_waits_for_last(seed: int) -> None:
 
 
 def test_load_words_for_others_change_nothing_and_priming_takes_its_time(seed: int) -> None:
-    """No network, no inputs; ``rows + 2`` clocks behind a load word inputs are taken; strange words are swallowed."""
+    """No network, no inputs; ``prime_cycles`` behind a load word inputs are taken; strange words are swallowed."""
     rng = np.random.default_rng(seed)
     mlp = network(rng, 7, 10, 2, 3)
     vectors = rng.integers(-128, 128, (2, 7))
@@ -247,7 +296,7 @@ def test_load_words_for_others_change_nothing_and_priming_takes_its_time(seed: i
             (LoadTarget.LAYER_REGISTER, config.max_layers),
         ):
             await engine.word(ctx, target, address, 0)
-        for _ in range(config.rows + 2):
+        for _ in range(config.prime_cycles):
             assert ctx.get(inputs.ready) == 0
             await ctx.tick()
         assert ctx.get(inputs.ready) == 1
