@@ -2,7 +2,8 @@
 
 Clocks are those of a batch in steady traffic: an equal batch is in front of it, and its clocks are counted from that
 one's last result to its own. ``cycles_alone`` and ``clk_per_point_alone`` are of the same batch on an empty engine,
-from its first vector to its last result: the first nano-batch gathers, the last one leaves.
+from its first vector to its last result: the first nano-batch gathers, the last one leaves. ``simulated_khz`` is the
+speed of the simulation itself: RTL clocks in a millisecond of one core's processor time.
 """
 
 from collections.abc import Sequence
@@ -167,6 +168,7 @@ def _compare(
         "mac_utilisation": plan.macs * batch / (rtl_clocks * engine.macs),
         "mismatches": int(np.count_nonzero(run.outputs[:, list(plan.results)] != golden)),
         "clock_mismatches": int(np.count_nonzero(run.given != model)),
+        "simulated_khz": round(run.simulated_hz / 1e3, 1),
         "layers": _layers(plan, batch),
     }
 

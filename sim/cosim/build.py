@@ -20,7 +20,12 @@ from sim.cosim.toolchain import verilator_environment
 
 __all__ = ["Model", "StreamPort", "build_model"]
 
-_HARNESS = Path(__file__).with_name("harness.cpp")
+_FOLDER = Path(__file__).parent
+_HARNESS = _FOLDER / "harness.cpp"
+_EXTEND = _FOLDER / "extend.h"
+_LOOP_SOURCES = tuple(
+    _FOLDER / name for name in ("netlist.py", "delay_elements.py", "cells.py", "gather.py", "lanes.py", "extend.h")
+)
 _FLAGS = (
     "--cc", "--exe", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
     "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-fPIC -std=c++20 -fno-exceptions", "-LDFLAGS", "-shared",
@@ -28,7 +33,7 @@ _FLAGS = (
 # Straight code runs as fast with -O1 as with -O2 and compiles in half the time.
 _MAKE_VARIABLES = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "CXX=g++", "LINK=g++")
 # The loops of sim.cosim.lanes stay loops, and want vector instructions.
-_LOOP_FLAGS = ("--unroll-count", "1")
+_LOOP_FLAGS = ("--unroll-count", "1", "--compiler-include", str(_EXTEND))
 _LOOP_MAKE_VARIABLES = ("OPT_FAST=-O3 -march=native", *_MAKE_VARIABLES[1:])
 
 
@@ -71,23 +76,29 @@ def build_model(component: wiring.Component, name: str, *, waves: bool = False) 
     """
     verilog = cached_verilog(component, name)
     ports = _ports(component)
-    flags, make, text = (*_FLAGS, *(("--trace",) if waves else ())), _MAKE_VARIABLES, verilog.read_text()
-    parts = [verilog.name]
-    # whoever looks at waves wants every register under its own name
-    if not waves and (loops := vectorise(text)) != text:
-        flags, make, text = (*flags, *_LOOP_FLAGS), _LOOP_MAKE_VARIABLES, loops
-        parts += [loops, _processor()]
-    digest = hashlib.sha256("\n".join([*parts, *flags, *make, _HARNESS.read_text(), str(ports)]).encode()).hexdigest()[
-        :16
-    ]
+    parts = [verilog.name, str(waves), str(ports), *_FLAGS, *_MAKE_VARIABLES]
+    # the loops are known by what makes them, so that a model that is there needs none made
+    parts += [*_LOOP_FLAGS[:-1], *_LOOP_MAKE_VARIABLES, _processor()]
+    parts += [source.read_text() for source in (_HARNESS, *_LOOP_SOURCES)]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     library = BUILD_ROOT / "cosim" / f"{name}-{digest}.so"
     if not library.exists():
         make_directory(library.parent)
         with library.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not library.exists():
-                _compile(text, name, library, flags=flags, make=make, ports=ports)
+                _build(verilog.read_text(), name, library, waves=waves, ports=ports)
     return Model(shared_object=library, **ports)
+
+
+def _build(text: str, name: str, library: Path, *, waves: bool, ports: dict[str, tuple[StreamPort, ...]]) -> None:
+    # whoever looks at waves wants every register under its own name
+    loops = text if waves else vectorise(text)
+    if loops == text:
+        flags = (*_FLAGS, *(("--trace",) if waves else ()))
+        _compile(text, name, library, flags=flags, make=_MAKE_VARIABLES, ports=ports)
+    else:
+        _compile(loops, name, library, flags=(*_FLAGS, *_LOOP_FLAGS), make=_LOOP_MAKE_VARIABLES, ports=ports)
 
 
 def _processor() -> str:

@@ -54,12 +54,14 @@ class EngineRun:
     cycles : clocks from the first vector taken to the last result given, both included
     accepted : clock of every vector's transfer, from the first one's
     given : clock of every result's transfer, from the first vector's
+    simulated_hz : clocks the Verilator model ran in a second of one core's processor time
     """
 
     outputs: np.ndarray
     cycles: int
     accepted: np.ndarray
     given: np.ndarray
+    simulated_hz: float
 
     @property
     def clk_per_point(self) -> float:
@@ -156,6 +158,7 @@ class EngineSimulator:
             cycles=int(given[-1]) + 1,
             accepted=(block.sent[self._source] - first).astype(np.int64),
             given=given,
+            simulated_hz=block.simulated_hz,
         )
 
 

@@ -1,308 +1,347 @@
-"""Turns equal instances of a module into loops over arrays, before Verilator sees them.
+"""Turns equal registers into loops over arrays, before Verilator sees them.
 
-Amaranth writes every instance out as a module of its own, and Verilator gives each of their registers a statement of
-its own: the rows of a 64 x 64 array become half a megabyte of straight code, which fits no cache. Here equal leaf
-modules below one parent are found by their text, and their registers become unpacked arrays with an entry an instance.
-One clocked block moves them: first every input is gathered, from the registers of other instances or from the parent,
-as they stand before the clock; then each register takes its next value, all instances in one loop, in an order in
-which no register is written before its last reader. The C++ compiler makes vector instructions of the loops.
+Amaranth writes every element of an array out by itself, and Verilator gives each register a statement of its own: a
+64 x 64 systolic array becomes megabytes of straight code, which fit no cache. Here the design becomes one flat module
+(``sim.cosim.netlist``); registers whose names differ in numbers only and whose next values are the same expression of
+other names (``sim.cosim.cells``) become the entries of an unpacked array. One clocked block moves them: first,
+everything that entries read at other places than their own is gathered, as it stands before the clock; then each
+array takes its next values in a loop, in an order in which no array is written before its last reader. The C++
+compiler makes vector instructions of the loops.
 
-Taken are modules written the way Yosys writes registers and expressions (``assign`` and clocked ``always`` with one
-register each, nothing else) all of whose outputs are registers. All other text stays as it is. Values and clocks are
-the same; the names of registers inside are not, so builds for waves do without.
+All other text stays as it is, and what it reads of the arrays' entries stays a register of its own. Values and clocks
+are the same. Names inside are not all there, so builds for waves do without.
 """
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+
+from sim.cosim.cells import Cell, CellClass, Family, Operand, families
+from sim.cosim.delay_elements import split_delays
+from sim.cosim.gather import Place, copies, loop
+from sim.cosim.netlist import Netlist, Type, escaped, flatten
 
 __all__ = ["vectorise"]
 
-_FEWEST = 8
-"""Instances from which loops are worth it."""
+_VECTOR = 32
+"""Loops run over a multiple of so many entries: bytes of the widest vector registers."""
 
-_VECTOR = 16
-"""Loops run over a multiple of so many entries: 32-bit values of the widest vector registers."""
-
-_ID = r"(?:\\\S+ |\w+)"
-_MODULE = re.compile(rf"^module ({_ID})\s*\(.*?^endmodule\n", re.MULTILINE | re.DOTALL)
-_NAME = re.compile(r"\\\S+ |(?<![\w'$\\])[A-Za-z_][\w$]*")
-_DECLARATION = re.compile(rf"^  (input|output|wire|reg) (signed )?(\[\d+:0\] )?({_ID})(?: = ([^;]+))?;$")
-_ASSIGN = re.compile(r"^  assign (.*?) = (.*);$")
-_ALIAS = re.compile(rf"^  assign ({_ID}) ?= ({_ID}) ?;$", re.MULTILINE)
-_INSTANCE = re.compile(rf"^  ({_ID}) ({_ID}) \(\n((?:    \..*\n)*?)  \);\n", re.MULTILINE)
-_PORT = re.compile(rf"^    \.({_ID})\((.*)\),?$", re.MULTILINE)
-_TARGET = re.compile(rf"({_ID})(\[[\d:]+\])? ?<= ")
-_BRANCH = re.compile(r"^if \(([^()]*)\) (\S+ ?) <= ([^;]*);(?: else \2 <= ([^;]*);)?$")
-_WORDS = frozenset({"if", "else", "signed"})
+_ENTRY = "[lanes_index]"
+_COPY = (("", "#0 "),)
+_ALONE = re.compile(r"#(\d+) ")
+_PART = re.compile(r"([#%])(\d+)(\[[\d:]+\])?|@")
 
 
 def vectorise(verilog: str) -> str:
-    """The same design with the instances of equal leaf modules run in loops."""
-    modules = {match[1].strip(): match[0] for match in _MODULE.finditer(verilog)}
-    leaves: dict[str, _Leaf | None] = {}
-    bodies = {name: _body(text) for name, text in modules.items() if not _INSTANCE.search(text)}
-    for body in bodies.values():
-        if body not in leaves:
-            leaves[body] = _Leaf.read(body)
-    replaced: set[str] = set()
-    for name, text in modules.items():
-        groups: dict[str, list[re.Match]] = defaultdict(list)
-        for instance in _INSTANCE.finditer(text):
-            body = bodies.get(instance[1].strip())
-            if leaves.get(body) is not None:
-                groups[body].append(instance)
-        large = [(body, instances) for body, instances in groups.items() if len(instances) >= _FEWEST]
-        for number, (body, instances) in enumerate(large):
-            modules[name] = _Loops(leaves[body], instances, f"lanes_{number}").put_into(modules[name])
-            replaced.update(instance[1].strip() for instance in instances)
-    if not replaced:
+    """The same design with equal registers run in loops; unchanged if it has too few of them."""
+    netlist = flatten(verilog)
+    if netlist is None:
         return verilog
-    return "\n".join(text for name, text in modules.items() if name not in replaced)
-
-
-def _body(text: str) -> str:
-    """A module's text without its name and ports, its declarations in one order: equal modules have equal bodies."""
-    lines = text[text.index(";\n") + 2 : text.rindex("endmodule")].splitlines()
-    return "\n".join(sorted(lines, key=lambda line: line if _DECLARATION.match(line) else "~"))
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in map(str.strip, _NAME.findall(text)) if name not in _WORDS]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"\W", "_", name)
-
-
-def _by_number(instance: re.Match) -> list[object]:
-    """Sorts instances by the numbers in their names, so that neighbours stand side by side."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", instance[2])]
+    split_delays(netlist)
+    found = families(netlist)
+    return _Loops(netlist, found).write() if found else verilog
 
 
 @dataclass
-class _Leaf:
-    """A module of registers and expressions: assignments to its wires, statements of its registers."""
+class _Array:
+    """A family's registers as an array; entries that are no register's hold anything.
 
-    types: dict[str, str] = field(default_factory=dict)
-    initial: dict[str, str] = field(default_factory=dict)
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    wires: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    registers: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    ``near`` are the operands of the largest class that are entries of an array, so many places behind the reader's.
+    """
 
-    @classmethod
-    def read(cls, body: str) -> "_Leaf | None":
-        """The parts of a module, or None if it has any that this file does not know."""
-        leaf, statements = cls(), []
-        for line in body.splitlines():
-            if declared := _DECLARATION.match(line):
-                kind, sign, width, name, initial = declared.groups()
-                name = name.strip()
-                leaf.types[name] = f"{sign or ''}{width or ''}"
-                leaf.initial[name] = initial or leaf.initial.get(name, "0")
-                if kind == "input":
-                    leaf.inputs.append(name)
-                elif kind == "output":
-                    leaf.outputs.append(name)
-            elif assigned := _ASSIGN.match(line):
-                for name in _names(assigned[1]):
-                    leaf.wires[name].append(line.strip().removeprefix("assign "))
-            elif line.startswith("    ") and statements:
-                statements[-1] += f" {line.strip()}"
-            elif line == "  always @(posedge clk)":
-                statements.append("")
-            elif line.strip():
-                return None
-        for statement in statements:
-            targets = {found[1].strip() for found in _TARGET.finditer(statement)}
-            if len(targets) != 1 or "begin" in statement:
-                return None
-            leaf.registers[targets.pop()].append(statement.strip())
-        known = "clk" in leaf.inputs and all(output in leaf.registers for output in leaf.outputs)
-        return leaf if known else None
+    name: str
+    family: Family
+    places: dict[str, int]
+    size: int = field(init=False)
+    near: dict[int, tuple["_Array", int]] = field(default_factory=dict)
 
-    def statements(self, register: str) -> list[str]:
-        """What happens to a register in a clock, ``@`` in place of its name where it is written.
+    def __post_init__(self) -> None:
+        self.size = _padded(max(self.places.values()) + 1)
 
-        One branch is written as a choice, as vector instructions want it.
-        """
-        chosen = [
-            _BRANCH.sub(lambda found: f"{found[2]} <= {found[1]} ? {found[3]} : {found[4] or found[2]};", statement)
-            for statement in self.registers[register]
-        ]
-        return [_TARGET.sub(r"@\2 = ", statement) for statement in chosen]
 
-    def reads(self, register: str) -> tuple[list[str], set[str]]:
-        """Assignments to wires behind a register's next value, in order; the registers and inputs they come from."""
-        order: dict[str, None] = {}
-        sources: set[str] = set()
+def _padded(entries: int) -> int:
+    return -(-entries // _VECTOR) * _VECTOR
 
-        def visit(text: str) -> None:
-            for name in _names(text):
-                for assignment in self.wires.get(name, ()):
-                    if assignment not in order:
-                        visit(assignment.split(" = ", 1)[1])
-                        order[assignment] = None
-                if name in self.types and name not in self.wires:
-                    sources.add(name)
 
-        for line in self.registers[register]:
-            visit(line)
-        return list(order), sources
-
-    def order(self) -> tuple[list[str], set[str]]:
-        """Registers so that none is written before it is read, and those of rings, which must wait for their value."""
-        before: dict[str, set[str]] = {register: set() for register in self.registers}
-        for register in self.registers:
-            for source in self.reads(register)[1] & set(self.registers) - {register}:
-                before[source].add(register)
-        late: set[str] = set()
-        while True:
-            try:
-                graph = {register: () if register in late else readers for register, readers in before.items()}
-                return list(TopologicalSorter(graph).static_order()), late
-            except CycleError as ring:
-                late.add(ring.args[1][0])
+def _declared(entries: int) -> int:
+    """Indices of a power of two need no check in C++."""
+    return 1 << (entries - 1).bit_length()
 
 
 class _Loops:
-    """The instances of one leaf module below one parent, as arrays and loops."""
+    """All families of a design."""
 
-    def __init__(self, leaf: _Leaf, instances: list[re.Match], prefix: str) -> None:
-        self._leaf, self._prefix = leaf, prefix
-        self._instances = sorted(instances, key=_by_number)
-        self._count = len(instances)
-        # entries past the last instance hold nothing; they fill vectors, and indices of a power of two need no check
-        self._padded = -(-self._count // _VECTOR) * _VECTOR
-        self._size = 1 << (self._padded - 1).bit_length()
-        self._index = f"{prefix}_index"
-        self._connections = [
-            {port.strip(): net.strip() for port, net in _PORT.findall(instance[3])} for instance in self._instances
+    def __init__(self, netlist: Netlist, found: list[Family]) -> None:
+        self._netlist = netlist
+        self._arrays = [_Array(f"lanes_{number}", family, family.places()) for number, family in enumerate(found)]
+        self._place = {register: (array, place) for array in self._arrays for register, place in array.places.items()}
+        self._sizes: dict[str, int] = {}
+        self._declarations: list[str] = []
+        self._gathered: dict[tuple[Type, tuple[tuple[int, Operand], ...]], str] = {}
+        self._uniform: dict[tuple[str, Type], str] = {}
+        self._gathering: list[str] = []
+        for array in self._arrays:
+            self._part(array)
+        for array in self._arrays:
+            furthest = max(
+                (reader.size + step for reader in self._arrays for read, step in reader.near.values() if read is array),
+                default=0,
+            )
+            self._declare(array.name, array.family.type, max(array.size, furthest))
+
+    def write(self) -> str:
+        """The flat module, loops at its end."""
+        order = self._order()
+        early = [line for array in self._arrays for line in self._minor(array)]
+        moved = [line for array in order for line in self._major(array)]
+        late = [line for array in self._arrays for line in self._scatter(array)]
+        uniform = [f"{name} = {text};" for (text, _), name in self._uniform.items()]
+        block = [*uniform, *self._gathering, *early, *moved, *late]
+        for register in self._place:
+            self._netlist.registers.pop(register)
+        shown = [
+            f"{escaped(register)} <= {self._place[register][0].name}[{self._place[register][1]}];"
+            for register in sorted(self._netlist.live("\n".join(block)) & self._place.keys())
         ]
-        self._drivers = {
-            nets[output]: (output, number)
-            for number, nets in enumerate(self._connections)
-            for output in leaf.outputs
-            if output in nets
+        lines = ["  reg [31:0] lanes_index;", *self._declarations, *self._initial()]
+        lines += ["  always @(posedge \\clk ) begin", *(f"    {line}" for line in [*block, *shown]), "  end"]
+        return self._netlist.write("\n".join(lines))
+
+    def _declare(self, name: str, shape: Type, entries: int) -> str:
+        self._sizes[name] = _declared(entries)
+        self._declarations.append(f"  reg {shape}{name} [0:{self._sizes[name] - 1}];")
+        return name
+
+    def _variable(self, name: str, shape: Type) -> str:
+        self._declarations.append(f"  reg {shape}{name};")
+        return name
+
+    def _initial(self) -> list[str]:
+        lines = []
+        for array in self._arrays:
+            first, *others = array.family.classes
+            lines.append(f"  initial {loop(0, array.size)} {array.name}{_ENTRY} = {first.initial};")
+            for each in others:
+                if each.initial != first.initial:
+                    places = (array.places[cell.register] for cell in each.cells)
+                    lines += [f"  initial {array.name}[{place}] = {each.initial};" for place in places]
+        return lines
+
+    def _part(self, array: _Array) -> None:
+        """Find what the largest class reads at one distance, and make those of it that do not a class of their own."""
+        each = array.family.classes[0]
+        for number in range(len(each.operand_types)):
+            far: Counter[tuple[str, int]] = Counter()
+            for cell in each.cells:
+                operand = cell.operands[number]
+                if (found := self._place.get(operand.name)) and not operand.bits:
+                    far[found[0].name, found[1] - array.places[cell.register]] += 1
+            if far:
+                (name, step), count = far.most_common(1)[0]
+                # a loop that goes up may take what lies ahead of it in place
+                if step >= 0 and count * 8 >= len(each.cells) * 7:
+                    array.near[number] = (next(of for of in self._arrays if of.name == name), step)
+
+        def regular(cell: Cell) -> bool:
+            return all(
+                self._place.get(cell.operands[number].name) == (read, array.places[cell.register] + step)
+                for number, (read, step) in array.near.items()
+            )
+
+        others = [cell for cell in each.cells if not regular(cell)]
+        if others:
+            array.family.classes[0] = replace(each, cells=[cell for cell in each.cells if regular(cell)])
+            array.family.classes.append(replace(each, cells=others))
+
+    def _order(self) -> list[_Array]:
+        """Arrays so that none is written before it is read; a ring is opened by gathering what one of them reads."""
+        arrays = {array.name: array for array in self._arrays}
+        while True:
+            readers: dict[str, set[str]] = {name: set() for name in arrays}
+            for array in self._arrays:
+                for read, _ in array.near.values():
+                    if read is not array:
+                        readers[read.name].add(array.name)
+            try:
+                return [arrays[name] for name in TopologicalSorter(readers).static_order()]
+            except CycleError as ring:
+                reader, read = (arrays[name] for name in ring.args[1][:2])
+                reader.near = {number: place for number, place in reader.near.items() if place[0] is not read}
+
+    def _major(self, array: _Array) -> list[str]:
+        """The loop, or loops, of a family's largest class: over all entries, also those of the other classes."""
+        each = array.family.classes[0]
+        if (written := self._written(array, each)) is not None:
+            return written
+        places = {cell.register: array.places[cell.register] for cell in each.cells}
+        near = {
+            number: f"{read.name}[lanes_index + {step}]" if step else read.name + _ENTRY
+            for number, (read, step) in array.near.items()
         }
-        self._uniform: dict[str, str] = {}
+        return list(self._move(each, array.name, places, array.size, near))
 
-    def put_into(self, parent: str) -> str:
-        """The parent with these instances taken out and their loops put in."""
-        taken = {instance[0] for instance in self._instances}
-        parent = _INSTANCE.sub(lambda instance: "" if instance[0] in taken else instance[0], parent)
-        aliases = {name.strip(): net.strip() for name, net in _ALIAS.findall(parent)}
-        gathered = self._gather(aliases)
-        moved = self._move()
-        shown = self._show(parent, aliases)
-        declarations = [f"  reg [31:0] {self._index};", *self._declare(), *shown[0]]
-        block = ["  always @(posedge clk) begin", *gathered, *moved, *shown[1], "  end"]
-        return parent[: parent.rindex("endmodule")] + "\n".join([*declarations, *block, "endmodule\n"])
-
-    def _array(self, name: str) -> str:
-        return f"{self._prefix}_{_plain(name)}"
-
-    def _loop(self, first: int, end: int) -> str:
-        return f"for ({self._index} = {first}; {self._index} < {end}; {self._index} = {self._index} + 1)"
-
-    def _declare(self) -> list[str]:
-        leaf, lines = self._leaf, []
-        waits = {f"{self._array(name)}_next": name for name in leaf.order()[1]}
-        inputs = [name for name in leaf.inputs if name not in self._uniform]
-        arrays = {self._array(name): name for name in [*inputs, *leaf.registers]} | waits
-        lines += [f"  reg {leaf.types[name]}{array} [0:{self._size - 1}];" for array, name in arrays.items()]
-        lines += [f"  reg {leaf.types[name]}{self._array(name)};" for name in leaf.wires]
-        for name in leaf.registers:
-            start = f"{self._array(name)}[{self._index}] = {leaf.initial[name]};"
-            lines.append(f"  initial {self._loop(0, self._count)} {start}")
+    def _written(self, array: _Array, each: CellClass) -> list[str] | None:
+        """Registers that many at a time take a value or hold still, as words of a memory do: only what is written."""
+        (condition, value), *more = each.choices
+        switch, source = _ALONE.fullmatch(condition), _ALONE.fullmatch(value)
+        if more or switch is None or source is None:
+            return None
+        rows: dict[Operand, list[Cell]] = defaultdict(list)
+        for cell in each.cells:
+            rows[cell.operands[int(switch[1])]].append(cell)
+        if len(rows) * _VECTOR > len(each.cells) or any(row.name in self._place for row in rows):
+            return None
+        number = int(source[1])
+        values = {operand: at for at, operand in enumerate(dict.fromkeys(cell.operands[number] for cell in each.cells))}
+        words = self._gather({at: operand for operand, at in values.items()}, each.operand_types[number])
+        lines = []
+        for row, cells in rows.items():
+            sources = {array.places[cell.register]: (words, values[cell.operands[number]]) for cell in cells}
+            lines.append(f"if ({row}) begin {' '.join(copies(array.name, sources, self._sizes, only=True))} end")
         return lines
 
-    def _gather(self, aliases: dict[str, str]) -> list[str]:
-        """Inputs as they stand before the clock; one that is the same everywhere is not copied."""
-        lines = []
-        for name in self._leaf.inputs:
-            sources = []
-            for nets in self._connections:
-                net = nets.get(name, "0")
-                while net in aliases and net not in self._drivers:
-                    net = aliases[net]
-                sources.append(net)
-            if len(set(sources)) == 1 and sources[0] not in self._drivers:
-                self._uniform[name] = sources[0]
+    def _minor(self, array: _Array) -> Iterator[str]:
+        """Next values of the other classes, in arrays of their own until :meth:`_scatter`."""
+        for number, each in enumerate(array.family.classes[1:], 1):
+            places = {cell.register: place for place, cell in enumerate(each.cells)}
+            if each.choices == _COPY:
                 continue
-            lines += self._collect(name, sources)
-        return lines
+            size = _padded(len(places))
+            target = self._declare(f"{array.name}_{number}", array.family.type, size)
+            if any("@" in text for text in _texts(each)) or each.choices[-1][0]:
+                own = {place: (array.name, array.places[register]) for register, place in places.items()}
+                yield from copies(target, own, self._sizes)
+            yield from self._move(each, target, places, size, {})
 
-    def _collect(self, name: str, sources: list[str]) -> list[str]:
-        """One input of all instances: from the neighbour that most of them listen to, then the others one by one."""
-        array, near = self._array(name), Counter()
-        for number, source in enumerate(sources):
-            if source in self._drivers:
-                output, driver = self._drivers[source]
-                near[output, driver - number] += 1
-        lines = []
-        common = near.most_common(1)[0][0] if near else None
-        if common:
-            output, step = common
-            first, end = max(0, -step), self._padded - max(0, step)
-            entry = f"{self._array(output)}[{self._index} + {step}]"
-            lines.append(f"    {self._loop(first, end)} {array}[{self._index}] = {entry};")
-        for number, source in enumerate(sources):
-            output, driver = self._drivers.get(source, (None, 0))
-            if (output, driver - number) != common:
-                value = source if output is None else f"{self._array(output)}[{driver}]"
-                lines.append(f"    {array}[{number}] = {value} ;")
-        return lines
+    def _scatter(self, array: _Array) -> Iterator[str]:
+        for number, each in enumerate(array.family.classes[1:], 1):
+            if each.choices == _COPY:
+                yield from self._copied(array, each)
+                continue
+            sources = {
+                array.places[cell.register]: (f"{array.name}_{number}", place) for place, cell in enumerate(each.cells)
+            }
+            yield from copies(array.name, sources, self._sizes, only=True)
 
-    def _move(self) -> list[str]:
-        """A loop for each register."""
-        leaf, lines, after = self._leaf, [], []
-        order, late = leaf.order()
-        for register in order:
-            assignments, _ = leaf.reads(register)
-            body = [self._in_arrays(assignment) for assignment in assignments]
-            array = self._array(register)
-            target = f"{array}{'_next' * (register in late)}[{self._index}]"
-            body += [self._in_arrays(statement).replace("@", target) for statement in leaf.statements(register)]
-            if register in late:
-                entry = f"[{self._index}]"
-                body.insert(0, f"{array}_next{entry} = {array}{entry};")
-                after.append(f"    {self._loop(0, self._padded)} {array}{entry} = {array}_next{entry};")
-            # a value before the loop makes a wire a local variable of the C++ function
-            wires = dict.fromkeys(name for assignment in assignments for name in _names(assignment.split(" = ")[0]))
-            lines += [f"    {self._array(wire)} = 0;" for wire in wires]
-            lines.append(f"    {self._loop(0, self._padded)} begin {' '.join(body)} end")
-        return lines + after
+    def _copied(self, array: _Array, each: CellClass) -> Iterator[str]:
+        """Registers that take over a value: names outside are as they were before the clock, others are gathered."""
+        inside = [cell for cell in each.cells if cell.operands[0].name in self._place]
+        if inside:
+            read = self._gather({place: cell.operands[0] for place, cell in enumerate(inside)}, each.operand_types[0])
+            sources = {array.places[cell.register]: (read, place) for place, cell in enumerate(inside)}
+            yield from copies(array.name, sources, self._sizes, only=True)
+        for cell in each.cells:
+            if cell.operands[0].name not in self._place:
+                yield f"{array.name}[{array.places[cell.register]}] = {cell.operands[0]};"
 
-    def _show(self, parent: str, aliases: dict[str, str]) -> tuple[list[str], list[str]]:
-        """Registers outside the arrays for outputs that something else in the parent reads."""
-        read = set(re.findall(rf"^  output .*?({_ID}) ?;$", parent, re.MULTILINE))
-        read |= set(_names(_ALIAS.sub("", re.sub(r"^  (wire|input|output|reg) .*$", "", parent, flags=re.MULTILINE))))
-        for name in [name for name in aliases if name in read]:
-            net: str | None = name
-            while net is not None:
-                read.add(net)
-                net = aliases.get(net)
-        declarations, lines = [], []
-        for net, (output, number) in self._drivers.items():
-            if net in read:
-                shown = f"{self._prefix}_{number}_{_plain(output)}"
-                declarations.append(f"  reg {self._leaf.types[output]}{shown} = {self._leaf.initial[output]};")
-                declarations.append(f"  assign {net}  = {shown};")
-                lines.append(f"    {shown} <= {self._array(output)}[{number}];")
-        return declarations, lines
+    def _move(
+        self, each: CellClass, target: str, places: dict[str, int], size: int, near: dict[int, str]
+    ) -> Iterator[str]:
+        """The loops that give a class its next values."""
+        operands, same = [], set()
+        for number, shape in enumerate(each.operand_types):
+            found = {cell.operands[number] for cell in each.cells}
+            if len(found) == 1 and next(iter(found)).name not in self._place:
+                operands.append(self._hoist(str(found.pop()), shape))
+                same.add(number)
+            elif number in near:
+                operands.append(near[number])
+            else:
+                read = {places[cell.register]: cell.operands[number] for cell in each.cells}
+                operands.append(self._gather(read, shape) + _ENTRY)
+        read: dict[int, str] = {}
+        if any("?" in text for text in _texts(each)):
+            # values are read before they are chosen from: a load that may not happen is no vector instruction
+            for number, shape in enumerate(each.operand_types):
+                if number not in same:
+                    read[number] = self._variable(f"{target}_read_{number}", shape)
+        wires = [self._variable(f"{target}_wire_{number}", shape) for number, (shape, _) in enumerate(each.wires)]
 
-    def _in_arrays(self, text: str) -> str:
-        """A statement of the module as one of the loop."""
+        def put(text: str) -> str:
+            def part(match: re.Match) -> str:
+                kind, number, bits = match.groups()
+                if kind is None:
+                    return f"{target}{_ENTRY}"
+                if kind == "%":
+                    return f"{wires[int(number)]}{bits or ''}"
+                return f"{read.get(int(number), operands[int(number)])}{bits or ''}"
 
-        def replace(match: re.Match) -> str:
-            name = match[0].strip()
-            if name in self._uniform:
-                return f"{self._uniform[name]} "
-            if name in self._leaf.wires:
-                return self._array(name)
-            return f"{self._array(name)}[{self._index}]" if name in self._leaf.types else match[0]
+            return _PART.sub(part, text)
 
-        return _NAME.sub(replace, text)
+        def body(texts: list[str]) -> list[str]:
+            """Assignments to the wires that expressions need, in order."""
+            needed: set[int] = set()
+            for text in texts:
+                needed |= {int(number) for kind, number, _ in _PART.findall(text) if kind == "%"}
+            for number in range(len(each.wires) - 1, -1, -1):
+                if number in needed:
+                    needed |= {int(n) for kind, n, _ in _PART.findall(each.wires[number][1]) if kind == "%"}
+            loads = [f"{name} = {operands[number]};" for number, name in read.items()]
+            return loads + [f"{wires[number]} = {put(each.wires[number][1])};" for number in sorted(needed)]
+
+        yield from (
+            f"{wire} = 0;" for wire in [*wires, *read.values()]
+        )  # a value before the loop makes it a local variable of C++
+        if all(
+            {number for _, number, _ in _PART.findall(c)} <= set(map(str, same)) and "@" not in c and "%" not in c
+            for c, _ in each.choices
+        ):
+            for position, (condition, value) in enumerate(each.choices):
+                head = f"if ({put(condition)}) " if condition else ""
+                inner = " ".join([*body([value]), f"{target}{_ENTRY} = {put(value)};"])
+                yield f"{'else ' * (position > 0)}{head}begin {loop(0, size)} begin {inner} end end"
+            return
+        texts = [text for choice in each.choices for text in choice]
+        lines, chosen = body(texts), f"{target}{_ENTRY}"
+        for position, (condition, value) in reversed(list(enumerate(each.choices))):
+            # each value in a variable of the register's width, so that none is widened by another's
+            variable = self._variable(f"{target}_value_{position}", self._shape(each))
+            yield f"{variable} = 0;"
+            lines.append(f"{variable} = {put(value)};")
+            chosen = f"{put(condition)} ? {variable} : {chosen}" if condition else variable
+        yield f"{loop(0, size)} begin {' '.join(lines)} {target}{_ENTRY} = {chosen}; end"
+
+    def _shape(self, each: CellClass) -> Type:
+        return self._netlist.types[each.cells[0].register]
+
+    def _hoist(self, text: str, shape: Type) -> str:
+        """A value that is the same for all entries."""
+        name = self._uniform.get((text, shape))
+        if name is None:
+            name = self._uniform[text, shape] = self._variable(f"lanes_same_{len(self._uniform)}", shape)
+        return name
+
+    def _gather(self, operands: dict[int, Operand], shape: Type) -> str:
+        """An array with operands at their places, as they stand before the clock."""
+        key = (shape, tuple(operands.items()))
+        if key in self._gathered:
+            return self._gathered[key]
+        name = self._declare(f"lanes_gather_{len(self._gathered)}", shape, _padded(max(operands) + 1))
+        self._gathered[key] = name
+        sources: dict[int, Place] = {}
+        outside: dict[Operand, list[int]] = {}
+        for place, operand in operands.items():
+            if found := self._place.get(operand.name):
+                sources[place] = (found[0].name, found[1])
+            else:
+                outside.setdefault(operand, []).append(place)
+        several = {operand: used for operand, used in outside.items() if len(used) > 1}
+        if several:
+            nets = self._declare(f"{name}_outside", shape, len(several))
+            for index, (operand, used) in enumerate(several.items()):
+                self._gathering.append(f"{nets}[{index}] = {operand};")
+                sources |= dict.fromkeys(used, (nets, index))
+        if sources:
+            self._gathering += copies(name, sources, self._sizes)
+        self._gathering += [
+            f"{name}[{used[0]}] = {operand};" for operand, used in outside.items() if operand not in several
+        ]
+        return name
+
+
+def _texts(each: CellClass) -> Iterator[str]:
+    yield from (text for _, text in each.wires)
+    for choice in each.choices:
+        yield from choice

@@ -90,4 +90,5 @@ class MultiPointSimulator:
             cycles=int(given[-1]) + 1,
             accepted=(block.sent["points"] - first).astype(np.int64),
             given=given,
+            simulated_hz=block.simulated_hz,
         )

@@ -1,6 +1,7 @@
 """Runs a component's Verilator model in blocks of cycles, arrays in and arrays out."""
 
 import ctypes
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,15 +40,22 @@ class Block:
     Parameters
     ----------
     cycles : clocks run
+    seconds : processor time of the model in them
     outputs : per sink, (count, words) uint32 payloads
     sent : per source, clock of every transfer, counted from reset
     taken : per sink, clock of every transfer, counted from reset
     """
 
     cycles: int
+    seconds: float
     outputs: dict[str, np.ndarray]
     sent: dict[str, np.ndarray]
     taken: dict[str, np.ndarray]
+
+    @property
+    def simulated_hz(self) -> float:
+        """Clocks in a second of one core's processor time."""
+        return self.cycles / max(self.seconds, 1e-9)
 
 
 class RtlSimulator:
@@ -131,8 +139,9 @@ class RtlSimulator:
         sinks, taken, outputs = self._ports(self._model.sinks, expect)
         states = [*sources, *sinks]
         total = sum(state.count for state in states)
-        cycles = 0
+        cycles, seconds = 0, 0.0
         while cycles < max_cycles and any(state.position < state.count for state in states):
+            before = time.thread_time()
             cycles += self._library.ngpc_run(
                 self._handle,
                 ctypes.c_uint64(min(_BLOCK_CYCLES, max_cycles - cycles)),
@@ -141,6 +150,7 @@ class RtlSimulator:
                 ctypes.c_uint32(int(idle * 0xFFFFFFFF)),
                 ctypes.c_uint32(int(backpressure * 0xFFFFFFFF)),
             )
+            seconds += time.thread_time() - before
             if progress is not None:
                 progress(sum(state.position for state in states), total)
         for ports, done in ((self._model.sources, sources), (self._model.sinks, sinks)):
@@ -152,6 +162,7 @@ class RtlSimulator:
                     )
         return Block(
             cycles=cycles,
+            seconds=seconds,
             outputs={port.name: words for port, words in zip(self._model.sinks, outputs, strict=True)},
             sent=sent,
             taken=taken,
