@@ -66,11 +66,11 @@ class Requantize(Component):
         m.d.sync += [after.eq(before) for before, after in pairwise(shift)]
         low_bits = _FINE.bit_length() - 1
         product_bits = profile.accumulator_bits + profile.multiplier_bits
-        coarse, coarse_mask = Signal(6), Signal(product_bits)
+        coarse, coarse_mask = Signal(6), Signal(product_bits // _FINE)  # a bit of the mask is _FINE bits of the product
         fine, fine_mask = Signal(low_bits), Signal(_FINE - 1)
         m.d.comb += [coarse.eq(Cat(Const(0, low_bits), shift[-2][low_bits:])), fine.eq(shift[-1])]
         m.d.sync += [
-            coarse_mask.eq((1 << Cat(Const(0, low_bits), shift[-3][low_bits:])) - 1),
+            coarse_mask.eq((1 << shift[-3][low_bits:]) - 1),
             fine_mask.eq((1 << shift[-2][:low_bits]) - 1),
         ]
         for c in range(self.config.cols):
@@ -94,7 +94,8 @@ class Requantize(Component):
         low = register(unsigned(_HALF + profile.multiplier_bits), "low")
         high = register(signed(product_bits - _HALF), "high")
         product = register(signed(product_bits), "product")
-        coarsely, coarsely_sticky = register(signed(product_bits), "coarsely"), register(1, "coarsely_sticky")
+        coarsely = register(signed(product_bits), "coarsely")
+        dropped = register(product_bits // _FINE, "dropped")  # bit k: the coarse shift drops a one of these _FINE bits
         finely, finely_sticky = register(signed(product_bits), "finely"), register(1, "finely_sticky")
         quotient = finely[1:].as_signed()
         up = finely[0] & (finely_sticky | quotient[0])
@@ -108,7 +109,10 @@ class Requantize(Component):
                 high.eq(acc[_HALF:].as_signed() * factor),
             ],
             [product.eq((high << _HALF) + low)],
-            [coarsely.eq(product >> coarse[0]), coarsely_sticky.eq((product & coarse[1]).any())],
-            [finely.eq(coarsely >> fine[0]), finely_sticky.eq(coarsely_sticky | (coarsely & fine[1]).any())],
+            [
+                coarsely.eq(product >> coarse[0]),
+                dropped.eq(coarse[1] & Cat(product.word_select(k, _FINE).any() for k in range(len(dropped)))),
+            ],
+            [finely.eq(coarsely >> fine[0]), finely_sticky.eq(dropped.any() | (coarsely & fine[1]).any())],
             [self.o[c].eq(Mux(quotient >= highest, highest, Mux(quotient < lowest, lowest, rounded)))],
         ]
