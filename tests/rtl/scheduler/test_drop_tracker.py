@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from arch.descriptor import pack_program
+from arch.descriptor import Descriptor, PackedProgram, PredecessorField, pack_program
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.drop_tracker import DropTracker
 from sim.engine.scheduler_guard import DropModel
@@ -65,3 +65,42 @@ def test_answers_and_clocks_are_the_models(simulate_block: Callable[..., None], 
     simulate_block(dut, testbench, limit=N_PROGRAMS * (N_CLOCKS + 60))
     assert hits > 20
     assert misses > 20
+
+
+def test_what_is_dropped_of_an_operation_adds_up(simulate_block: Callable[..., None]) -> None:
+    wait = PredecessorField(operation=0, layer_offset=0, start=False, all=False)
+    packed = PackedProgram(
+        config=CONFIG,
+        descriptors=(
+            Descriptor(chunks=1, operation=0, unit=0),
+            Descriptor(chunks=2, operation=0, unit=0),
+            Descriptor(chunks=1, operation=1, unit=0, predecessors=(wait,)),
+        ),
+        operation_chunks=(3, 1),
+        count=2,
+        capacities=(0,),
+    )
+    dut = DropTracker(CONFIG)
+
+    async def testbench(ctx: object) -> None:
+        ctx.set(dut.load_valid, 1)
+        for table, address, word in packed.load_words():
+            ctx.set(dut.load, {"table": int(table), "address": address, "data": word})
+            await ctx.tick()
+        ctx.set(dut.load_valid, 0)
+        ctx.set(dut.begin, 1)
+        await ctx.tick()
+        ctx.set(dut.begin, 0)
+        for index, iteration, marks, hit in ((0, 1, 1, 1), (1, 1, 1, 1), (2, 1, 0, 1), (2, 0, 0, 0)):
+            ctx.set(dut.asks[0], 1)
+            ctx.set(dut.marks[0], marks)
+            ctx.set(dut.at[0], {"index": index, "iteration": iteration})
+            while not ctx.get(dut.answer):
+                await ctx.tick()
+            assert ctx.get(dut.hit) == hit, (index, iteration)
+            await ctx.tick()
+            ctx.set(dut.asks[0], 0)
+            await ctx.tick()
+        assert ctx.get(dut.dropped) == 3
+
+    simulate_block(dut, testbench)
