@@ -170,6 +170,11 @@ def test_any_order_of_descriptors_has_the_verdict_of_the_software(
     run(simulate_block, CONFIG, programs, orders)
 
 
+def test_one_beyond_the_last_instead_of_one_of_them_is_refused(simulate_block: Callable[..., None]) -> None:
+    whole = chain(8, forward=True)
+    run(simulate_block, whole.config, [replace(whole, descriptors=whole.descriptors[:3])], {0: [0, 1, 3]})
+
+
 def test_descriptors_that_do_not_come_in_one_go_are_refused(simulate_block: Callable[..., None]) -> None:
     program = chain(8, forward=True)
     dut = LoadChecker(program.config)
