@@ -91,6 +91,7 @@ def _check(engine: MlpEngineConfig, cases: list[tuple[MlpConfig, ...]], vectors:
         assert len(split) > 1, split
 
 
+@pytest.mark.long
 def test_a_gpus_bits_in_the_models_clocks(seed):
     _check(ENGINE, NETWORKS, 200, seed)
 
