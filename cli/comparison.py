@@ -10,7 +10,7 @@ from arch.errors import check_integer, check_one_of
 from arch.number_format import COORDINATE
 from cli.output import print_json, print_table
 
-__all__ = ["PATTERNS", "Pattern", "Seed", "Waves", "finish", "numpy_call", "point_stream"]
+__all__ = ["PATTERNS", "Pattern", "Seed", "Waves", "differing", "finish", "numpy_call", "point_stream"]
 
 PATTERNS = ("random", "ray", "axis")
 _RAY_SAMPLES = 64
@@ -80,3 +80,9 @@ def finish(result: dict, json: bool) -> None:
         or any(entry["cycles_rtl"] != entry["cycles_model"] for entry in clocks)
     ):
         raise typer.Exit(1)
+
+
+def differing(features: np.ndarray, wanted: np.ndarray) -> int:
+    """How many fp16 numbers differ in any bit; NaN equals NaN."""
+    unequal = np.ascontiguousarray(features).view(np.uint16) != np.ascontiguousarray(wanted).view(np.uint16)
+    return int(np.count_nonzero(unequal & ~(np.isnan(features) & np.isnan(wanted))))

@@ -8,7 +8,7 @@ from arch.errors import InputError
 from arch.number_format import integer_profile
 from cli.comparison import numpy_call
 from cli.encoding_build import whole_engine
-from cli.output import progress
+from cli.vector_runs import run_files, vector_array
 
 __all__ = ["run_vectors"]
 
@@ -35,26 +35,13 @@ def run_vectors(folder: Path, arithmetic: str) -> dict:
     InputError
         If the folder holds no vectors, a file is damaged, or no case can run.
     """
-    from reference.vector_file import read_vector_file, vector_paths
-
     integer_profile(arithmetic)  # refuses a name that no case could run with
-    cases, refused = [], []
-    paths = vector_paths(folder)
-    with progress(f"simulating {len(paths)} files") as update:
-        for number, path in enumerate(paths):
-            file = read_vector_file(path)
-            kind = file.config.get("type")
-            if kind in _ARRAYS:
-                try:
-                    cases.append(_run_case(file, *_ARRAYS[kind], arithmetic))
-                except InputError as error:
-                    refused.append({"case": file.name, "reason": str(error)})
-            update(number + 1, len(paths))
-    if not cases:
-        reason = f"; {refused[0]['case']}: {refused[0]['reason']}" if refused else ""
-        raise InputError(f"the vectors must hold a grid that the encoding engine runs, not none{reason}")
-    keys = ("points", "mismatches", "beyond_bound", "cycles_rtl", "cycles_model")
-    return {key: sum(case[key] for case in cases) for key in keys} | {"cases": cases, "refused": refused}
+    return run_files(
+        folder, _ARRAYS,
+        lambda file, _refused: [_run_case(file, *_ARRAYS[file.config["type"]], arithmetic)],
+        wanted="a grid that the encoding engine runs",
+        sums=("points", "mismatches", "beyond_bound", "cycles_rtl", "cycles_model"),
+    )  # fmt: skip
 
 
 def _run_case(file: object, params: str, outputs: str, arithmetic: str) -> dict:
@@ -64,8 +51,8 @@ def _run_case(file: object, params: str, outputs: str, arithmetic: str) -> dict:
     from sim.engine.encoding import encoding_cycles
 
     grid, profile = file.grid(), integer_profile(arithmetic)
-    positions = _array(file, "positions", (None, grid.n_pos_dims))
-    library = _array(file, outputs, (len(positions), None))[:, : grid.n_output_dims]
+    positions = vector_array(file, "positions", (None, grid.n_pos_dims))
+    library = vector_array(file, outputs, (len(positions), None))[:, : grid.n_output_dims]
     if library.shape[1] != grid.n_output_dims:
         raise InputError(f"columns of {outputs} must be at least {grid.n_output_dims}, not {library.shape[1]}")
     quantized = quantize_grid(grid, file.array(params), profile)
@@ -92,12 +79,3 @@ def _run_case(file: object, params: str, outputs: str, arithmetic: str) -> dict:
         "bound_lsb": float(bounds.max()),
         "beyond_bound": int((distance > bounds[:, None]).sum()),
     }
-
-
-def _array(file: object, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    array = file.array(name)
-    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
-    if not fits or not np.isfinite(array).all():
-        wanted = " x ".join("any" if size is None else str(size) for size in shape)
-        raise InputError(f"{name} of {file.name} must be {wanted} finite numbers, not of shape {array.shape} or NaN")
-    return array

@@ -10,9 +10,8 @@ from arch.checkpoint import FloatMlp
 from arch.errors import InputError
 from arch.mlp import ACTIVATIONS, MlpConfig
 from arch.mlp_engine import MlpEngineConfig
-from cli.comparison import numpy_call
-from cli.output import progress
-from cli.simulate_encoding_fp16 import differing, float_array
+from cli.comparison import differing, numpy_call
+from cli.vector_runs import run_files, vector_array
 
 __all__ = ["run_fp16_networks"]
 
@@ -36,25 +35,18 @@ def run_fp16_networks(folder: Path, engine_for: Callable[[tuple[MlpConfig, ...]]
     InputError
         If the folder holds no vectors, a file is damaged, or no case can run.
     """
-    from reference.vector_file import read_vector_file, vector_paths
 
-    cases, refused = [], []
-    paths = vector_paths(folder)
-    with progress(f"simulating {len(paths)} files") as update:
-        for number, path in enumerate(paths):
-            file = read_vector_file(path)
-            if file.config.get("type") == "mlp":
-                for name, run in _arrays(file, engine_for, refused):
-                    try:
-                        cases.append({"case": file.name, "array": name, **run()})
-                    except InputError as error:
-                        refused.append({"case": file.name, "array": name, "reason": str(error)})
-            update(number + 1, len(paths))
-    if not cases:
-        reason = f"; {refused[0]['case']}: {refused[0]['reason']}" if refused else ""
-        raise InputError(f"the vectors must hold a network that the MLP engine runs, not none{reason}")
-    keys = ("vectors", "mismatches", "golden_mismatches", "cycles_rtl", "cycles_model")
-    return {key: sum(case[key] for case in cases) for key in keys} | {"cases": cases, "refused": refused}
+    def run(file: object, refused: list[dict]) -> list[dict]:
+        cases = []
+        for name, run_array in _arrays(file, engine_for, refused):
+            try:
+                cases.append({"case": file.name, "array": name, **run_array()})
+            except InputError as error:
+                refused.append({"case": file.name, "array": name, "reason": str(error)})
+        return cases
+
+    sums = ("vectors", "mismatches", "golden_mismatches", "cycles_rtl", "cycles_model")
+    return run_files(folder, ("mlp",), run, wanted="a network that the MLP engine runs", sums=sums)
 
 
 def _arrays(
@@ -96,8 +88,8 @@ def _run_case(
         # the padded rows of the last matrix are compared, too
         config = replace(config, n_output_dims=matrices[-1].shape[0])
     network = FloatMlp(config=config, weights=tuple(np.ascontiguousarray(matrix) for matrix in matrices))
-    inputs = float_array(file, "inputs", np.float16, (None, config.n_input_dims))
-    library = float_array(file, name, np.float16, (len(inputs), None))[:, : config.n_output_dims]
+    inputs = vector_array(file, "inputs", (None, config.n_input_dims), np.float16)
+    library = vector_array(file, name, (len(inputs), None), np.float16)[:, : config.n_output_dims]
     engine = engine_for((config,))
     with mlp_simulator(network, engine) as simulator:
         run = simulator.run(inputs.view(np.int16))
