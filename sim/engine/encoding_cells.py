@@ -7,7 +7,7 @@ imitate, so cells are computed ahead, for all points of a block and all levels a
 import numba
 import numpy as np
 
-__all__ = ["cell_of", "float_arbiter_clocks", "float_cells"]
+__all__ = ["cell_of", "float_arbiter_clocks", "float_cells", "row_of"]
 
 _BANKS, _PORTS = 8, 2
 _BELOW_FP32 = np.uint64((1 << 29) - 1)  # mantissa bits float64 has beyond float32
@@ -44,11 +44,11 @@ def cell_of(points, number, dim, levels, level):
 
 
 @numba.njit(cache=True, inline="always")
-def row_of(cells, number, corner, dims, levels, level):  # noqa: PLR0917 - numba takes no keywords
-    """Table index of a corner of a cell computed ahead."""
+def row_of(points, number, corner, dims, levels, level):  # noqa: PLR0917 - numba takes no keywords
+    """Table index of a corner of a point's cell at a level."""
     index = np.uint64(0)
     for dim in range(dims):
-        term = cells[number, level * dims + dim] + np.uint64(corner >> dim & 1)
+        term = cell_of(points, number, dim, levels, level) + np.uint64(corner >> dim & 1)
         if dim:
             term *= levels[level, dim if dim < 3 else 11]
         if levels[level, 4] != 0:

@@ -7,7 +7,7 @@ and from the clock its lookup was taken in: a list schedule, exact.
 import numba
 import numpy as np
 
-from sim.engine.encoding_cells import cell_of
+from sim.engine.encoding_cells import row_of
 
 __all__ = ["new_queues", "take_lookup"]
 
@@ -43,19 +43,10 @@ def take_lookup(points, number, levels, level, queue, arrival, reads):  # noqa: 
     taken = max(arrival, queue[place] + 1)
     served = taken
     if reads:
-        entries, ahead = levels[level, 3], levels[level, 0] == 0
+        ahead = levels[level, 0] == 0
         dims = points.shape[1] // levels.shape[0] if ahead else points.shape[1]
         for corner in range(1 << dims):
-            index = np.uint64(0)
-            for dim in range(dims):
-                term = cell_of(points, number, dim, levels, level) + np.uint64(corner >> dim & 1)
-                if dim:
-                    term *= levels[level, dim if dim < 3 else 11]
-                if levels[level, 4] != 0:
-                    index ^= term
-                else:
-                    index += term
-            bank = _bank((index & np.uint64(0xFFFFFFFF)) % entries, levels, level)
+            bank = _bank(row_of(points, number, corner, dims, levels, level), levels, level)
             clock = max(taken + 1, queue[bank])
             queue[bank] = clock + 1
             served = max(served, clock)
