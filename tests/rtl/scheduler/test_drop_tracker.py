@@ -13,6 +13,18 @@ CONFIG = SchedulerConfig(n_descriptors=8, n_operations=4, n_units=3, n_chunks=6,
 N_PROGRAMS, N_CLOCKS = 12, 250
 
 
+async def _begin(ctx: object, dut: DropTracker, packed: PackedProgram) -> None:
+    """Load a program and begin it."""
+    ctx.set(dut.load_valid, 1)
+    for table, address, word in packed.load_words():
+        ctx.set(dut.load, {"table": int(table), "address": address, "data": word})
+        await ctx.tick()
+    ctx.set(dut.load_valid, 0)
+    ctx.set(dut.begin, 1)
+    await ctx.tick()
+    ctx.set(dut.begin, 0)
+
+
 def test_answers_and_clocks_are_the_models(simulate_block: Callable[..., None], seed: int) -> None:
     dut = DropTracker(CONFIG)
     rng = random.Random(seed)
@@ -24,14 +36,7 @@ def test_answers_and_clocks_are_the_models(simulate_block: Callable[..., None], 
         for _ in range(N_PROGRAMS):
             program = random_program(rng, CONFIG)
             packed = pack_program(program, CONFIG)
-            ctx.set(dut.load_valid, 1)
-            for table, address, word in packed.load_words():
-                ctx.set(dut.load, {"table": int(table), "address": address, "data": word})
-                await ctx.tick()
-            ctx.set(dut.load_valid, 0)
-            ctx.set(dut.begin, 1)
-            await ctx.tick()
-            ctx.set(dut.begin, 0)
+            await _begin(ctx, dut, packed)
             model.begin(packed)
             asks: dict[int, tuple[bool, tuple[int, int]]] = {}
             asked_at = rng.randrange(40)
@@ -83,14 +88,7 @@ def test_what_is_dropped_of_an_operation_adds_up(simulate_block: Callable[..., N
     dut = DropTracker(CONFIG)
 
     async def testbench(ctx: object) -> None:
-        ctx.set(dut.load_valid, 1)
-        for table, address, word in packed.load_words():
-            ctx.set(dut.load, {"table": int(table), "address": address, "data": word})
-            await ctx.tick()
-        ctx.set(dut.load_valid, 0)
-        ctx.set(dut.begin, 1)
-        await ctx.tick()
-        ctx.set(dut.begin, 0)
+        await _begin(ctx, dut, packed)
         for index, iteration, marks, hit in ((0, 1, 1, 1), (1, 1, 1, 1), (2, 1, 0, 1), (2, 0, 0, 0)):
             ctx.set(dut.asks[0], 1)
             ctx.set(dut.marks[0], marks)
