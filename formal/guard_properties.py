@@ -1,5 +1,7 @@
 """A unit's guard among a unit, a scheduler and a host that do anything they may: proved for ever by induction."""
 
+from abc import ABC, abstractmethod
+
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, ResetSignal, Signal, Value
 
@@ -14,7 +16,7 @@ CONFIG = SchedulerConfig(
 )
 
 
-class _Guarded(Elaboratable):
+class _Guarded(Elaboratable, ABC):
     """The guard in its environment, and what has happened, noted without it.
 
     Environment: an offer of the scheduler holds until it is taken or cleared, and none comes while one is inside; an
@@ -101,8 +103,9 @@ class _Guarded(Elaboratable):
             Assert(~(self.works & guard.armed) | (self.clocks != 0) & (guard.left != 0)),
         ]
 
+    @abstractmethod
     def _claim(self, m: Module) -> None:
-        raise NotImplementedError
+        """Add the property's assertions."""
 
 
 class ErrorsProperties(_Guarded):
