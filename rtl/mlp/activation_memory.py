@@ -64,17 +64,21 @@ class ActivationMemory(Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        config = self.config
         bank_rows = 1 << len(self.w_index)  # the bank is the top address bit, so no adder stands before the memory
-        depth = bank_rows + self.config.nano_batch // self.config.point_banks
-        m.submodules.memory = memory = Memory(shape=self.w_data.shape(), depth=depth, init=[])
-        write = memory.write_port(granularity=1)
-        read = memory.read_port()
-        m.d.comb += [
-            write.en.eq(self.w_en),
-            write.addr.eq(Cat(self.w_index, self.w_bank)),
-            write.data.eq(self.w_data),
-            read.en.eq(self.r_en),
-            read.addr.eq(Cat(self.r_index, self.r_bank)),
-            self.r_data.eq(read.data),
-        ]
+        depth = bank_rows + config.nano_batch // config.point_banks
+        vector = data.ArrayLayout(self.w_data.shape().elem_shape, config.n_lanes)
+        # a memory a vector of the row: tools look at every bit of a word once for each of its enables
+        for point in range(config.point_banks):
+            m.submodules[f"memory_{point}"] = memory = Memory(shape=vector, depth=depth, init=[])
+            write = memory.write_port(granularity=1)
+            read = memory.read_port()
+            m.d.comb += [
+                write.en.eq(self.w_en.word_select(point, config.n_lanes)),
+                write.addr.eq(Cat(self.w_index, self.w_bank)),
+                write.data.eq(self.w_data.as_value().word_select(point, vector.size)),
+                read.en.eq(self.r_en),
+                read.addr.eq(Cat(self.r_index, self.r_bank)),
+                self.r_data.as_value().word_select(point, vector.size).eq(read.data),
+            ]
         return m
