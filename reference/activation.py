@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from arch.float_activation import float_activation
+
 __all__ = ["EXACT_ACTIVATIONS", "activate", "activate_fp16"]
 
 EXACT_ACTIVATIONS = ("None", "ReLU", "LeakyReLU")
@@ -50,7 +52,7 @@ def activate_fp16(name: str, x: torch.Tensor) -> torch.Tensor:
     """Apply an activation to an fp16 accumulator as the library does; fp16 in and out.
 
     ReLU and LeakyReLU are fp16 operations (ReLU of NaN is 0; the slope 0.01 is rounded to fp16, the product too). The
-    rest is evaluated in fp32 and rounded to fp16; the GPU's approximate exp, tanh and sin are not modelled.
+    rest is correctly rounded (``arch.float_activation``); the GPU's approximate exp, tanh and sin are not modelled.
     """
     if name == "None":
         return x
@@ -60,4 +62,5 @@ def activate_fp16(name: str, x: torch.Tensor) -> torch.Tensor:
     if name == "LeakyReLU":
         slope = float(torch.tensor(_LEAKY_SLOPE, dtype=torch.float16))
         return torch.where(x > 0, x, (x.to(torch.float32) * slope).to(torch.float16))
-    return _FUNCTIONS[name](x.to(torch.float32)).to(torch.float16)
+    found = torch.from_numpy(float_activation(name).copy())
+    return found[x.view(torch.int16).to(torch.int64) & 0xFFFF]
