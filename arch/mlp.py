@@ -4,12 +4,19 @@ from dataclasses import dataclass
 
 from arch.errors import InputError, check_integer, check_one_of
 
-__all__ = ["ACTIVATIONS", "MlpConfig", "MlpLayer"]
+__all__ = ["ACTIVATIONS", "CUTLASS_CHUNK", "FULLY_FUSED_CHUNK", "FUSED_OUTPUTS", "MlpConfig", "MlpLayer"]
 
 ACTIVATIONS = (
     "None", "ReLU", "LeakyReLU", "SiLU", "Exponential", "Sine", "Sigmoid", "Squareplus", "Softplus", "Tanh",
 )  # fmt: skip
 _MAX_WIDTH = 1024
+
+FULLY_FUSED_CHUNK = 16
+"""Products that a tensor core adds in one step of FullyFusedMLP (wmma 16x16x16)."""
+CUTLASS_CHUNK = 8
+"""The same for CutlassMLP (mma 16x8x8)."""
+FUSED_OUTPUTS = 16
+"""Most outputs that FullyFusedMLP computes itself; it runs a wider last layer through CUTLASS."""
 
 
 @dataclass(frozen=True, kw_only=True)

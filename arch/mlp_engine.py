@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from math import gcd
 
 from arch.activation_table import INTEGER_ACTIVATIONS, PRE_ACTIVATION_BITS, STRAIGHT_ACTIVATIONS
-from arch.errors import check_integer, check_multiple
+from arch.errors import check_integer, check_multiple, check_one_of
+from arch.float_activation import FLOAT_TABLE_ACTIVATIONS
+from arch.mlp import CUTLASS_CHUNK, FULLY_FUSED_CHUNK
 from arch.number_format import FloatProfile, IntegerProfile, hardware_profile
 
 __all__ = [
     "ACCUMULATE_CYCLES",
     "ACTIVATION_CYCLES",
     "DOT_CYCLES",
-    "DOT_ROWS",
     "FLOAT_ACTIVATE_CYCLES",
+    "FLOAT_TABLE_CYCLES",
     "MAX_ACTIVATION_TABLES",
     "MAX_WEIGHT_TILES",
     "NO_WEIGHT",
@@ -44,9 +46,6 @@ REQUANTIZE_CYCLES = 6
 ACTIVATION_CYCLES = 5
 """Behind requantisation in an engine with tables: memory, coefficients, product, sum, rounding."""
 
-DOT_ROWS = 16
-"""Rows of an array of ``fp16`` that one dot unit takes: the products of a tensor core's step."""
-
 NO_WEIGHT = 0x8000
 """Weight of a place of an ``fp16`` tile that has none: -0, which as a weight is loaded as +0."""
 
@@ -55,6 +54,9 @@ DOT_CYCLES = 8
 
 FLOAT_ACTIVATE_CYCLES = 5
 """From the sum to the activation in ``fp16``: the product of LeakyReLU."""
+
+FLOAT_TABLE_CYCLES = 8
+"""The same in an engine with tables: memory, coefficients, two products, their sum, and three of rounding."""
 
 STREAM_CYCLES = 2
 """From the activation to ``outputs.valid``: the write, then the read of the output buffer."""
@@ -100,17 +102,18 @@ class MlpEngineConfig:
 
     Parameters
     ----------
-    rows : processing elements along the reduction (inputs of a tile), a multiple of 4 from 4 to 128; in ``fp16`` of 16
+    rows : processing elements along the reduction (inputs of a tile), a multiple of 4 from 4 to 128; in ``fp16`` of
+        ``chunk``
     cols : processing elements along the outputs of a tile, a multiple of 4 from 4 to 128
     nano_batch : points streamed through a tile before its weights change
     max_width : widest layer, a multiple of 4 from 4 to 128; of rows and cols too, if no tile is to reach past it
     max_layers : most layers of a network, 1 to 8
     weight_tiles : tiles of weights the weight memory holds
     arithmetic : ``int8``, ``int16`` or ``fp16``, which gives a GPU's bits
-    activation_tables : tables for activations that are not straight on both sides of zero, 0 (none built) to 7; none in
-        ``fp16``
+    activation_tables : tables for activations that are not straight on both sides of zero, 0 (none built) to 7
+    chunk : products that a dot unit of ``fp16`` adds in one step: 16 as FullyFusedMLP does, 8 as CutlassMLP does
     fission : whether the array can be split (``SPLITS``); nano_batch is then a multiple of 4. In ``fp16`` row halves
-        need 32 rows
+        need ``2 chunk`` rows
     side_first, side_inputs : elements ``side_first .. side_first + side_inputs - 1`` of an input vector wait for a
         second network, which reads them behind the first one's outputs (nerf: 32 and 16); 0 inputs: one network only
     """
@@ -123,6 +126,7 @@ class MlpEngineConfig:
     weight_tiles: int = 16
     arithmetic: str = "int8"
     activation_tables: int = 0
+    chunk: int = FULLY_FUSED_CHUNK
     fission: bool = False
     side_first: int = 0
     side_inputs: int = 0
@@ -130,8 +134,10 @@ class MlpEngineConfig:
     def __post_init__(self) -> None:
         hardware_profile(self.arithmetic)
         if self.floating:
-            check_multiple("rows of an engine of fp16", self.rows, DOT_ROWS, DOT_ROWS, 128)
-            check_integer("activation_tables of an engine of fp16", self.activation_tables, 0, 0)
+            check_one_of("chunk", self.chunk, (FULLY_FUSED_CHUNK, CUTLASS_CHUNK))
+            check_multiple("rows of an engine of fp16", self.rows, self.chunk, self.chunk, 128)
+        else:
+            check_one_of("chunk of an integer engine", self.chunk, (FULLY_FUSED_CHUNK,))
         check_multiple("rows", self.rows, 4, 4, 128)
         check_multiple("cols", self.cols, 4, 4, 128)
         check_integer("nano_batch", self.nano_batch, 1, 4096)
@@ -170,7 +176,7 @@ class MlpEngineConfig:
     def splits(self) -> tuple[Split, ...]:
         """Splits a layer may choose from; the number of a split is its place."""
         splits = SPLITS if self.fission else SPLITS[:1]
-        return tuple(split for split in splits if not self.floating or self.rows // split.row_halves % DOT_ROWS == 0)
+        return tuple(split for split in splits if not self.floating or self.rows // split.row_halves % self.chunk == 0)
 
     @property
     def has_routes(self) -> bool:
@@ -190,6 +196,8 @@ class MlpEngineConfig:
     @property
     def activations(self) -> tuple[str, ...]:
         """Activations the engine computes."""
+        if self.floating and self.activation_tables:
+            return (*STRAIGHT_ACTIVATIONS, *FLOAT_TABLE_ACTIVATIONS)
         return INTEGER_ACTIVATIONS if self.activation_tables else STRAIGHT_ACTIVATIONS
 
     @property
@@ -201,7 +209,7 @@ class MlpEngineConfig:
     def activate_cycles(self) -> int:
         """From the partial sum to the activation."""
         if self.floating:
-            return FLOAT_ACTIVATE_CYCLES
+            return FLOAT_TABLE_CYCLES if self.activation_tables else FLOAT_ACTIVATE_CYCLES
         return REQUANTIZE_CYCLES + (ACTIVATION_CYCLES if self.activation_tables else 0)
 
     @property
@@ -223,9 +231,9 @@ class MlpEngineConfig:
     @property
     def array_cycles(self) -> int:
         """From the array's inputs to its outputs: ``rows + cols - 1`` hops, product and sum registers included; in
-        ``fp16`` ``rows / 16`` dot units and ``cols - 1`` hops, the first register included."""
+        ``fp16`` ``rows / chunk`` dot units and ``cols - 1`` hops, the first register included."""
         if self.floating:
-            return self.rows // DOT_ROWS * DOT_CYCLES + self.cols
+            return self.rows // self.chunk * DOT_CYCLES + self.cols
         return self.rows + self.cols + 1
 
     @property

@@ -7,15 +7,15 @@ target                    address                                     data
 ``LAYER_REGISTER``        layer                                       the fields of :data:`LAYER_FIELDS`
 ``LAYER_REGISTER``        ``ROUTE_ADDRESS`` + layer                   the fields of :data:`ROUTE_FIELDS`
 ``WEIGHT``                ``weight row << k | word``                  weights ``p word .. p word + p - 1`` of that row
-``ACTIVATION_TABLE``      ``table << segment_bits | segment``         ``arch.activation_table.ActivationTable.words``
+``ACTIVATION_TABLE``      ``table << segment_bits | segment``         ``words`` of ``arch.activation_table``'s
 ========================  ==========================================  ==========================================
 
 Only engines with fission or side inputs have route registers.
 
 A weight row is one row of one tile: the ``cols`` weights of one input. Tile t holds weight rows ``t * rows`` and up.
 ``k`` is :func:`weight_word_bits` and ``p`` :func:`weights_per_word`; the first weight of a word is in its lowest bits.
-In ``fp16`` a layer register has no ``multiplier``, ``shift`` and ``table``, and places of a tile without a weight hold
-``arch.mlp_engine.NO_WEIGHT``.
+In ``fp16`` a layer register has no ``multiplier`` and ``shift``, places of a tile without a weight hold
+``arch.mlp_engine.NO_WEIGHT``, and tables are ``arch.float_activation``'s, of ``SEGMENT_BITS``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +25,7 @@ import numpy as np
 from arch.activation_table import ActivationCurve, activation_table, negative_part, segment_bits
 from arch.checkpoint import MAX_REQUANTIZE_SHIFT, FloatMlp, QuantizedMlp
 from arch.errors import InputError, check_integer
+from arch.float_activation import FLOAT_TABLE_ACTIVATIONS, SEGMENT_BITS, float_activation_table
 from arch.load import DATA_BITS, LoadImage, LoadTarget
 from arch.mlp_engine import NO_WEIGHT, MlpEngineConfig
 from arch.mlp_plan import PlannedLayer, plan_mlp
@@ -141,11 +142,13 @@ def mlp_image(
 
 def _scalings(
     networks: Sequence[QuantizedMlp | FloatMlp], engine: MlpEngineConfig
-) -> tuple[list[dict[str, int]], tuple[ActivationCurve, ...]]:
-    """Per layer, the fields of its requantisation and table; and the curves of the tables."""
+) -> tuple[list[dict[str, int]], tuple[ActivationCurve, ...] | tuple[str, ...]]:
+    """Per layer, the fields of its requantisation and table; and the curves of the tables, in ``fp16`` their names."""
     if engine.floating:
-        layers = sum(len(network.weights) for network in networks)
-        return [{"multiplier": 0, "shift": 0, "table": 0}] * layers, ()
+        names = [layer.activation for network in networks for layer in network.config.layers]
+        tables = tuple(dict.fromkeys(name for name in names if name in FLOAT_TABLE_ACTIVATIONS))
+        numbers = [tables.index(name) + 1 if name in tables else 0 for name in names]
+        return [{"multiplier": 0, "shift": 0, "table": number} for number in numbers], tables
     curves = [curve for network in networks for curve in network.layer_curves]
     tables = tuple(dict.fromkeys(curve for curve in curves if curve))
     factors = [factor for network in networks for factor in zip(network.multipliers, network.shifts, strict=True)]
@@ -182,17 +185,21 @@ def _weight_words(planned: PlannedLayer, weights: np.ndarray, engine: MlpEngineC
     return LoadImage.of(LoadTarget.WEIGHT, address.ravel(), data.ravel().view(np.int64))
 
 
-def _table_words(tables: tuple[ActivationCurve, ...], engine: MlpEngineConfig) -> LoadImage:
+def _table_words(tables: tuple[ActivationCurve, ...] | tuple[str, ...], engine: MlpEngineConfig) -> LoadImage:
     """Words of the tables, in the order of their numbers; layers with the same curve share one."""
     if len(tables) > engine.activation_tables:
         raise InputError(
             f"activation_tables of the MLP engine must be at least {len(tables)} for this network's curves, "
             f"not {engine.activation_tables}"
         )
-    words = [activation_table(curve, engine.profile).words for curve in tables]
+    if engine.floating:
+        words, bits = [float_activation_table(name).words for name in tables], SEGMENT_BITS
+    else:
+        words = [activation_table(curve, engine.profile).words for curve in tables]
+        bits = segment_bits(engine.profile)
     data = np.concatenate([np.zeros(0, np.int64), *words])
-    # tables are a whole power of two of segments, so table << segment_bits | segment just counts
-    assert len(data) == len(tables) << segment_bits(engine.profile)
+    # tables are a whole power of two of segments, so table << bits | segment just counts
+    assert len(data) == len(tables) << bits
     return LoadImage.of(LoadTarget.ACTIVATION_TABLE, np.arange(len(data)), data)
 
 

@@ -9,19 +9,22 @@ Two networks: the second one reads the first one's outputs and, behind them, the
 The first one's outputs are placed behind the side inputs, so that the second one's inputs lie in one piece:
 ``side_first`` and up, side inputs first. In ``fp16``, where the order of sums counts, they are placed before them. Both
 networks' outputs are results, each where its network placed it.
+
+In ``fp16`` a last layer of more than 16 outputs is CUTLASS's, which adds eight products a step. On an engine whose
+steps are of 16, the layer before it puts each eight of its outputs into 16 places of their own; the other eight have no
+weight, so a step adds the eight alone. Both layers take twice the tiles.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from arch.errors import InputError, check_multiple
-from arch.mlp import MlpConfig, MlpLayer
-from arch.mlp_engine import DOT_ROWS, MlpEngineConfig, Split
+from arch.mlp import CUTLASS_CHUNK, FULLY_FUSED_CHUNK, FUSED_OUTPUTS, MlpConfig, MlpLayer
+from arch.mlp_engine import MlpEngineConfig, Split
 
-__all__ = ["MlpPlan", "PlannedLayer", "plan_mlp"]
-
-_FUSED_OUTPUTS = 16
-"""FullyFusedMLP's own last layer; a wider one goes through CUTLASS, which adds eight products a step."""
+__all__ = ["MlpPlan", "PlannedLayer", "plan_mlp", "planned_width"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ class PlannedLayer:
     network: int
     split: Split
     inputs: range | tuple[int, ...]
-    outputs: range
+    outputs: range | tuple[int, ...]
     first: int
     first_row_tile: int
     row_tiles: int
@@ -126,6 +129,10 @@ def plan_mlp(networks: MlpConfig | Sequence[MlpConfig], engine: MlpEngineConfig)
             inputs, outputs = range(layer.n_in), range(layer.n_out)
             if number == 0 and index == len(network.layers) - 1 and len(networks) == 2:
                 outputs = _beside_side(layer.n_out, engine)
+            if index and _spreads(network, index, engine):
+                inputs = _spread(layer.n_in)
+            if _spreads(network, index + 1, engine):
+                outputs = _spread(layer.n_out)
             if number == 1 and index == 0:
                 before = _beside_side(networks[0].n_output_dims, engine)
                 inputs = (*before, *range(engine.side_first, engine.side_first + engine.side_inputs))
@@ -158,6 +165,13 @@ def plan_mlp(networks: MlpConfig | Sequence[MlpConfig], engine: MlpEngineConfig)
             f"weight_tiles of the MLP engine must be at least {plan.tiles} for this network, not {engine.weight_tiles}"
         )
     return plan
+
+
+def planned_width(network: MlpConfig, engine: MlpEngineConfig) -> int:
+    """The least ``max_width`` with which a network runs on an engine like this one, a nerf field's places apart."""
+    widest = max(max(layer.n_in, layer.n_out) for layer in network.layers)
+    last = len(network.layers) - 1
+    return max(widest, _spread(network.n_neurons)[-1] + 1) if last and _spreads(network, last, engine) else widest
 
 
 def _check(networks: tuple[MlpConfig, ...], engine: MlpEngineConfig) -> None:
@@ -207,20 +221,39 @@ def _check(networks: tuple[MlpConfig, ...], engine: MlpEngineConfig) -> None:
         )
 
 
+def _spreads(network: MlpConfig, index: int, engine: MlpEngineConfig) -> bool:
+    """Whether a layer of a network adds eight products a step on an engine whose steps are of 16."""
+    wide = index == len(network.layers) - 1 and network.n_output_dims > FUSED_OUTPUTS
+    return wide and engine.floating and engine.chunk == FULLY_FUSED_CHUNK
+
+
+def _spread(width: int) -> tuple[int, ...]:
+    """Places of so many elements, each eight in front of eight that stay empty."""
+    groups, rests = np.divmod(np.arange(width), CUTLASS_CHUNK)
+    return tuple((groups * FULLY_FUSED_CHUNK + rests).tolist())
+
+
 def _check_float(networks: tuple[MlpConfig, ...], engine: MlpEngineConfig) -> None:
-    """What ``fp16`` asks for beside the rest: the library's own steps of 16 products, in its order."""
+    """What ``fp16`` asks for beside the rest: the library's own steps of products, in its order."""
     for network in networks:
-        outputs = network.n_output_dims
-        if outputs > _FUSED_OUTPUTS:
+        last = len(network.layers) - 1
+        if last == 0 and _spreads(network, 0, engine):
             raise InputError(
-                f"n_output_dims of a network must be at most {_FUSED_OUTPUTS} in fp16, not {outputs}; "
-                "the library adds the products of a wider last layer in steps of 8"
+                f"n_output_dims of a network of one layer must be at most {FUSED_OUTPUTS} in fp16, "
+                f"not {network.n_output_dims}; the library adds its products in steps of 8: take an engine of chunk 8"
+            )
+        width = planned_width(network, engine)
+        if width > engine.max_width:
+            raise InputError(
+                f"max_width of the MLP engine must be at least {width} for a network of {network.n_neurons} neurons "
+                f"and {network.n_output_dims} outputs, whose products are added in steps of 8, not {engine.max_width}"
             )
     if len(networks) != 2:
         return
     width, free = networks[0].n_output_dims, engine.side_first - networks[0].n_output_dims
-    check_multiple("side_first of an MLP engine of fp16", engine.side_first, DOT_ROWS, DOT_ROWS, engine.max_width)
-    check_multiple("outputs of the first network in fp16", width, DOT_ROWS, DOT_ROWS, engine.side_first)
+    chunk = engine.chunk
+    check_multiple("side_first of an MLP engine of fp16", engine.side_first, chunk, chunk, engine.max_width)
+    check_multiple("outputs of the first network in fp16", width, chunk, chunk, engine.side_first)
     if networks[1].n_output_dims > free:
         raise InputError(f"n_output_dims of the second network must be at most {free}, not {networks[1].n_output_dims}")
 

@@ -10,7 +10,7 @@ from arch.errors import check_integer, check_one_of
 from arch.number_format import COORDINATE
 from cli.output import print_json, print_table
 
-__all__ = ["PATTERNS", "Pattern", "Seed", "Waves", "differing", "finish", "numpy_call", "point_stream"]
+__all__ = ["PATTERNS", "Pattern", "Seed", "Waves", "differing", "finish", "numpy_call", "point_stream", "steps_apart"]
 
 PATTERNS = ("random", "ray", "axis")
 _RAY_SAMPLES = 64
@@ -80,6 +80,16 @@ def finish(result: dict, json: bool) -> None:
         or any(entry["cycles_rtl"] != entry["cycles_model"] for entry in clocks)
     ):
         raise typer.Exit(1)
+
+
+def steps_apart(features: np.ndarray, wanted: np.ndarray) -> int:
+    """Largest distance of two arrays of fp16, in numbers of the format; NaN is none from NaN, far from all else."""
+
+    def place(numbers: np.ndarray) -> np.ndarray:
+        bits = np.ascontiguousarray(numbers).view(np.int16).astype(np.int64)
+        return np.where(np.isnan(numbers), 1 << 16, np.where(bits < 0, -(bits & 0x7FFF), bits))
+
+    return int(np.abs(place(features) - place(wanted)).max(initial=0))
 
 
 def differing(features: np.ndarray, wanted: np.ndarray) -> int:

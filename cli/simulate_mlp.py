@@ -8,18 +8,19 @@ speed of the simulation itself: RTL clocks in a millisecond of one core's proces
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from arch.activation_table import TABLE_ACTIVATIONS
+from arch.activation_table import STRAIGHT_ACTIVATIONS
 from arch.checkpoint import FloatMlp, QuantizedMlp
 from arch.errors import InputError, check_integer, check_one_of
-from arch.mlp import MlpConfig
+from arch.mlp import FULLY_FUSED_CHUNK, MlpConfig
 from arch.mlp_engine import MAX_WEIGHT_TILES, MlpEngineConfig
-from arch.mlp_plan import MlpPlan, plan_mlp
+from arch.mlp_plan import MlpPlan, plan_mlp, planned_width
 from arch.number_format import HARDWARE_ARITHMETICS
 from arch.presets import FIELDS, preset
 from arch.random_field import random_mlp, random_mlp_fp16
@@ -50,6 +51,7 @@ _VECTORS_NANO_BATCH = 160
 Array = Annotated[str, typer.Option(help="Rows x columns of the systolic array.")]
 Arithmetic = Annotated[str, typer.Option(help="int8, int16, or fp16: a GPU's own bits.")]
 Fission = Annotated[bool, typer.Option(help="Build an array that splits, so that narrow layers share it.")]
+Chunk = Annotated[int, typer.Option(help="With fp16: products a step, 16 (FullyFusedMLP) or 8 (CutlassMLP).")]
 NanoBatch = Annotated[int, typer.Option(help="Vectors a pass; 0: the fewest with the least clocks for this batch.")]
 
 
@@ -61,6 +63,7 @@ def mlp(
     activation: Annotated[str, typer.Option(help="Hidden activation in place of the network's own.")] = "",
     output_activation: Annotated[str, typer.Option(help="Last activation in place of the network's own.")] = "",
     arithmetic: Arithmetic = "int8",
+    chunk: Chunk = FULLY_FUSED_CHUNK,
     fission: Fission = True,
     nano_batch: NanoBatch = 0,
     vectors: Annotated[
@@ -76,15 +79,16 @@ def mlp(
     """
     check_one_of("arithmetic", arithmetic, HARDWARE_ARITHMETICS)
     if vectors is not None:
-        given = (network, batch, activation, output_activation, nano_batch, waves, arithmetic)
-        if given != ("gia", 1024, "", "", 0, None, "fp16"):
+        given = (network, batch, activation, output_activation, chunk, nano_batch, waves, arithmetic)
+        if given != ("gia", 1024, "", "", FULLY_FUSED_CHUNK, 0, None, "fp16"):
             raise InputError(
                 "--vectors must come with --arithmetic fp16 and without --network, --batch, --activation, "
-                "--output-activation, --nano-batch and --waves; its files hold networks and inputs"
+                "--output-activation, --chunk, --nano-batch and --waves; its files hold networks and inputs"
             )
 
-        def engine_for(networks: tuple[MlpConfig, ...]) -> MlpEngineConfig:
-            return _engine(array, networks, 1, arithmetic="fp16", fission=fission, nano_batch=_VECTORS_NANO_BATCH)
+        def engine_for(networks: tuple[MlpConfig, ...], chunk: int) -> MlpEngineConfig:
+            build = MlpEngineConfig(arithmetic="fp16", chunk=chunk, fission=fission, nano_batch=_VECTORS_NANO_BATCH)
+            return _engine(array, networks, 1, build)
 
         result = run_fp16_networks(vectors, engine_for)
         finish(result, json)
@@ -97,7 +101,7 @@ def mlp(
         for each in preset("network", NETWORKS, network)
     )
     check_integer("batch", batch, 1, _MAX_BATCH)
-    engine = _engine(array, networks, batch, arithmetic=arithmetic, fission=fission, nano_batch=nano_batch)
+    engine = _engine(array, networks, batch, _build(arithmetic, chunk, fission), nano_batch=nano_batch)
     finish({"network": network, **_compare(networks, engine, batch, seed, waves)}, json)
 
 
@@ -108,6 +112,7 @@ def gemm(
     n: Annotated[int, typer.Option(help="Outputs of a vector, at most 128.")] = 64,
     array: Array = "16x16",
     arithmetic: Arithmetic = "int8",
+    chunk: Chunk = FULLY_FUSED_CHUNK,
     fission: Fission = False,
     nano_batch: NanoBatch = 0,
     seed: Seed = 0,
@@ -119,7 +124,7 @@ def gemm(
     check_integer("k", k, 1, 128)
     check_integer("n", n, 1, 128)
     networks = (MlpConfig(n_input_dims=k, n_hidden_layers=0, n_output_dims=n),)
-    engine = _engine(array, networks, m, arithmetic=arithmetic, fission=fission, nano_batch=nano_batch)
+    engine = _engine(array, networks, m, _build(arithmetic, chunk, fission), nano_batch=nano_batch)
     # its closed form for one pass, once for each tile of an unsplit array
     tiles = -(-k // engine.rows) * -(-n // engine.cols)
     scale_sim = tiles * (2 * engine.rows + engine.cols + m - 2) - 1
@@ -193,7 +198,8 @@ def _golden(weights: Sequence[QuantizedMlp | FloatMlp], vectors: np.ndarray, eng
         if isinstance(network, QuantizedMlp):
             return numpy_call(mlp_integer, network, inputs, engine.profile)
         inputs = np.ascontiguousarray(inputs).view(np.float16)
-        return numpy_call(mlp_fp16, network.config, network.weights, inputs).view(np.int16)
+        run = partial(mlp_fp16, chunk=engine.chunk)
+        return numpy_call(run, network.config, network.weights, inputs).view(np.int16)
 
     first = evaluate(weights[0], vectors[:, : weights[0].config.n_input_dims])
     if len(weights) == 1:
@@ -203,25 +209,31 @@ def _golden(weights: Sequence[QuantizedMlp | FloatMlp], vectors: np.ndarray, eng
     )
 
 
+def _build(arithmetic: str, chunk: int, fission: bool) -> MlpEngineConfig:
+    """What the options say of an engine; its sizes follow from the networks."""
+    return MlpEngineConfig(arithmetic=arithmetic, chunk=chunk, fission=fission)
+
+
 def _engine(
-    array: str, networks: Sequence[MlpConfig], batch: int, *, arithmetic: str, fission: bool, nano_batch: int
+    array: str, networks: Sequence[MlpConfig], batch: int, build: MlpEngineConfig, *, nano_batch: int | None = None
 ) -> MlpEngineConfig:
+    """``build`` of the sizes that the networks need; ``nano_batch`` 0: the best one, None: the build's own."""
     try:
         rows, cols = (int(side) for side in array.split("x"))
     except ValueError:
         raise InputError(f"array must be rows x columns such as 16x16, not {array!r}") from None
     layers = [layer for network in networks for layer in network.layers]
-    widest = max(max(layer.n_in, layer.n_out) for layer in layers)
-    tables = {layer.activation for layer in layers} & set(TABLE_ACTIVATIONS)
-    width = max(-(-widest // 4) * 4, 64)
-    if arithmetic == "fp16":
-        width, tables = -(-width // 16) * 16, ()
-    roomy = MlpEngineConfig(
-        rows=rows, cols=cols, max_width=width, weight_tiles=MAX_WEIGHT_TILES, nano_batch=4, fission=fission,
-        arithmetic=arithmetic, activation_tables=len(tables),
-        side_first=_SIDE_FIRST_FP16 if arithmetic == "fp16" else _SIDE_FIRST, side_inputs=_SIDE_INPUTS,
+    widest = max(planned_width(network, build) for network in networks)
+    tables = {layer.activation for layer in layers} - set(STRAIGHT_ACTIVATIONS)
+    step = 16 if build.floating else 4
+    width = max(-(-widest // step) * step, 64)
+    roomy = replace(
+        build, rows=rows, cols=cols, max_width=width, weight_tiles=MAX_WEIGHT_TILES, activation_tables=len(tables),
+        side_first=_SIDE_FIRST_FP16 if build.floating else _SIDE_FIRST, side_inputs=_SIDE_INPUTS,
     )  # fmt: skip
-    engine = replace(roomy, nano_batch=nano_batch or _best_nano_batch(networks, roomy, batch))
+    if nano_batch is None:
+        nano_batch = build.nano_batch
+    engine = replace(roomy, nano_batch=nano_batch or _best_nano_batch(networks, replace(roomy, nano_batch=4), batch))
     tiles = plan_mlp(networks, engine).tiles
     return replace(engine, weight_tiles=max(64, tiles))
 

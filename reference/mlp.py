@@ -7,15 +7,14 @@ import torch
 from arch.activation_table import INTEGER_ACTIVATIONS, PRE_ACTIVATION_BITS, negative_multiplier
 from arch.checkpoint import QuantizedMlp
 from arch.errors import InputError, check_one_of
-from arch.mlp import MlpConfig
+from arch.mlp import CUTLASS_CHUNK, FULLY_FUSED_CHUNK, FUSED_OUTPUTS, MlpConfig
 from arch.number_format import IntegerProfile
 from reference.activation import activate, activate_fp16
 from reference.activation_table import activate_integer
-from reference.tensor_core import CUTLASS_CHUNK, FULLY_FUSED_CHUNK, tensor_core_product
+from reference.tensor_core import tensor_core_product
 
 __all__ = ["mlp_float", "mlp_fp16", "mlp_integer"]
 
-_FUSED_OUTPUTS = 16  # FullyFusedMLP runs a wider last layer through CUTLASS
 _EXACT_FP32 = 1 << 24  # sums of integers below this are exact in fp32 in any order
 _BLOCK_POINTS = 16384
 
@@ -65,7 +64,7 @@ def mlp_fp16(
     check_weights(config, matrices, x)
     last = len(matrices) - 1
     for number, (layer, matrix) in enumerate(zip(config.layers, matrices, strict=True)):
-        wide = number == last and config.n_output_dims > _FUSED_OUTPUTS
+        wide = number == last and config.n_output_dims > FUSED_OUTPUTS
         sums = tensor_core_product(x, matrix, chunk=CUTLASS_CHUNK if wide else chunk)
         x = activate_fp16(layer.activation, sums)
     return x

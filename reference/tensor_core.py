@@ -14,12 +14,7 @@ import torch
 
 from reference.float_arithmetic import round_to_fp16
 
-__all__ = ["CUTLASS_CHUNK", "FULLY_FUSED_CHUNK", "tensor_core_product"]
-
-FULLY_FUSED_CHUNK = 16
-"""Inner width of one tensor-core step of FullyFusedMLP (wmma 16x16x16)."""
-CUTLASS_CHUNK = 8
-"""The same for CutlassMLP (mma 16x8x8)."""
+__all__ = ["tensor_core_product"]
 
 _ALIGNED_BITS = 25
 _SMALLEST_NORMAL = 2.0**-14

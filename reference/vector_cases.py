@@ -11,16 +11,15 @@ import numpy as np
 import torch
 
 from arch.errors import InputError
-from arch.mlp import ACTIVATIONS, MlpConfig
+from arch.mlp import ACTIVATIONS, CUTLASS_CHUNK, FULLY_FUSED_CHUNK, MlpConfig
 from reference.activation import EXACT_ACTIVATIONS
 from reference.grid_encoding import encode_fp16, encode_fp32, level_cells
 from reference.grid_lookup import corner_rows
 from reference.mlp import mlp_fp16
 from reference.spherical_harmonics import harmonics_fp16, harmonics_fp32
-from reference.tensor_core import CUTLASS_CHUNK, FULLY_FUSED_CHUNK
 from reference.vector_file import VectorFile
 
-__all__ = ["TOLERANCES", "Comparison", "Tolerance", "compare_file"]
+__all__ = ["TOLERANCES", "Comparison", "Tolerance", "compare_file", "compare_outputs", "file_chunk", "file_networks"]
 
 _Network = tuple[MlpConfig, Sequence[np.ndarray]]
 
@@ -127,13 +126,13 @@ def _mlp_case(case: VectorFile) -> Iterator[Comparison]:
     matrices = case.matrices()
     single = [name for name in ("out", "out_cutlass") if name in case]
     for name in single:
-        chunk = CUTLASS_CHUNK if name == "out_cutlass" else _chunk(case)
+        chunk = CUTLASS_CHUNK if name == "out_cutlass" else file_chunk(case)
         yield _compare_network(case, name, case.network(matrices), matrices, chunk=chunk)
     for activation in ACTIVATIONS:
         name = f"out_{activation}"
         if name in case:
             config = case.network(matrices, output_activation=activation)
-            yield _compare_network(case, name, config, matrices, chunk=_chunk(case))
+            yield _compare_network(case, name, config, matrices, chunk=file_chunk(case))
 
 
 def _harmonics_case(case: VectorFile) -> Iterator[Comparison]:
@@ -149,9 +148,9 @@ def _harmonics_case(case: VectorFile) -> Iterator[Comparison]:
 
 def _field_case(case: VectorFile) -> Iterator[Comparison]:
     grid = case.grid()
-    networks = _networks(case)
+    networks = file_networks(case)
     positions, params = _tensor(case.array("positions")), case.array("grid_params")
-    tolerance = _network_tolerance(networks[-1][0])
+    tolerance = _networks_tolerance([config for config, _ in networks])
     if "encoded_fp16" in case or "out_fp16" in case:
         encoded = _padded_encoding(
             encode_fp16(grid, params, positions, scales=case.arrays.get("scale_device")), networks
@@ -178,12 +177,12 @@ def _padded_encoding(encoded: torch.Tensor, networks: Sequence[_Network]) -> tor
 
 def _field_outputs(case: VectorFile, name: str, networks: Sequence[_Network], encoded: torch.Tensor) -> torch.Tensor:
     config, matrices = networks[0]
-    outputs = mlp_fp16(config, matrices, encoded, chunk=_chunk(case))
+    outputs = mlp_fp16(config, matrices, encoded, chunk=file_chunk(case))
     if len(networks) > 1:
         density = outputs[:, : config.n_output_dims]
         config, matrices = networks[1]
         codes = harmonics_fp16(case.array("directions01"))
-        outputs = mlp_fp16(config, matrices, torch.cat((density, codes), dim=1), chunk=_chunk(case))
+        outputs = mlp_fp16(config, matrices, torch.cat((density, codes), dim=1), chunk=file_chunk(case))
         if case.array(name).shape[-1] > config.n_output_dims:
             # A radiance field's raw density stands behind its colours.
             outputs[:, config.n_output_dims] = density[:, 0]
@@ -191,7 +190,7 @@ def _field_outputs(case: VectorFile, name: str, networks: Sequence[_Network], en
     return _as_stored(case, name, outputs, config.n_output_dims)
 
 
-def _networks(case: VectorFile) -> list[_Network]:
+def file_networks(case: VectorFile) -> list[_Network]:
     """The network behind the grid and, for a radiance field with directions, the colour network."""
     matrices = case.matrices("density_W" if "density_W0" in case else "W")
     if not ("rgb_network" in case.config or "rgb_W0" in case or "directions01" in case):
@@ -213,7 +212,8 @@ _KINDS: Mapping[str, Callable[[VectorFile], Iterator[Comparison]]] = {
 }
 
 
-def _chunk(case: VectorFile) -> int:
+def file_chunk(case: VectorFile) -> int:
+    """Products that the library adds in one step of a case's networks."""
     network = case.config.get("network")
     otype = network.get("otype", "FullyFusedMLP") if isinstance(network, dict) else "FullyFusedMLP"
     return CUTLASS_CHUNK if otype == "CutlassMLP" else FULLY_FUSED_CHUNK
@@ -230,6 +230,26 @@ def _compare_network(
 def _as_stored(case: VectorFile, name: str, outputs: torch.Tensor, n_output_dims: int) -> torch.Tensor:
     """All output rows or, where the file holds only those that mean something, these."""
     return outputs[:, :n_output_dims] if case.array(name).shape[-1] == n_output_dims else outputs
+
+
+def compare_outputs(case: VectorFile, name: str, outputs: np.ndarray, networks: Sequence[MlpConfig]) -> Comparison:
+    """Hold outputs that something else computed against an array of a case.
+
+    Parameters
+    ----------
+    name : the array
+    outputs : of its shape
+    networks : those that the outputs come from, one after the other; they say what may differ
+    """
+    return _compare(case, name, outputs, _networks_tolerance(networks))
+
+
+def _networks_tolerance(networks: Sequence[MlpConfig]) -> Tolerance:
+    """What the last network may differ by, if those before it are exact."""
+    inner = [network.output_activation for network in networks[:-1]] + [network.activation for network in networks[:-1]]
+    if not set(inner) <= set(EXACT_ACTIVATIONS):
+        return TOLERANCES["hidden activation"]
+    return _network_tolerance(networks[-1])
 
 
 def _network_tolerance(config: MlpConfig) -> Tolerance:

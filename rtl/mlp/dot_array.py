@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, In, Out
 
-from arch.mlp_engine import DOT_CYCLES, DOT_ROWS, MlpEngineConfig
+from arch.mlp_engine import DOT_CYCLES, MlpEngineConfig
 from arch.number_format import FP16
 from rtl.delay_line import DelayLine
 from rtl.floating.tensor_core_dot import TensorCoreDot
@@ -19,15 +19,15 @@ __all__ = ["DotArray"]
 class DotArray(Component):
     """Multiply a stream of vectors of ``rows`` values by a ``rows x cols`` tile of weights, as tensor cores do.
 
-    Sixteen rows are one row of dot units. A column's units follow one another in the order of the inputs and hand on an
-    fp16 accumulator; the first takes ``before``, the sums of the row tiles before. Skewed inside as ``SystolicArray``
-    is, by rows of units instead of rows; its swaps, splits and streams are the same.
+    ``chunk`` rows are one row of dot units. A column's units follow one another in the order of the inputs and hand on
+    an fp16 accumulator; the first takes ``before``, the sums of the row tiles before. Skewed inside as
+    ``SystolicArray`` is, by rows of units instead of rows; its swaps, splits and streams are the same.
 
-    *Timing*: latency ``config.array_cycles = 8 rows / 16 + cols``, initiation interval 1, no stall. With ``swap`` in
-    clock t, row r of the shadow weights must be written before clock t + 8 (r // 16), and must hold through clock
-    t + 8 (r // 16) + cols - 1.
+    *Timing*: latency ``config.array_cycles = 8 rows / chunk + cols``, initiation interval 1, no stall. With ``swap`` in
+    clock t, row r of the shadow weights must be written before clock t + 8 (r // chunk), and must hold through clock
+    t + 8 (r // chunk) + cols - 1.
 
-    *Numerics*: ``reference.tensor_core`` with chunks of 16: each output is the sum of one column's chunks, in order.
+    *Numerics*: ``reference.tensor_core`` with its chunks: each output is the sum of one column's chunks, in order.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class DotArray(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        groups, cols = config.rows // DOT_ROWS, config.cols
+        groups, cols = config.rows // config.chunk, config.cols
         entries = self._entries(m)
         splits = max(split.row_halves for split in config.splits) == 2
         swap, top = self.swap, Cat(*self.before)
@@ -91,7 +91,7 @@ class DotArray(Component):
             if splits and g == groups // 2:
                 sums = self._halve(m, swap, sums)
             m.d.comb += row.swap.eq(swap)
-            m.d.comb += [row.w_en[k].eq(self.w_en & (self.w_row == g * DOT_ROWS + k)) for k in range(DOT_ROWS)]
+            m.d.comb += [row.w_en[k].eq(self.w_en & (self.w_row == g * config.chunk + k)) for k in range(config.chunk)]
             m.d.comb += [a.as_value().eq(entry[g]) for a, entry in zip(row.a, entries, strict=True)]
             if config.fission:
                 m.d.comb += row.enters.eq(self.enters)
@@ -106,7 +106,7 @@ class DotArray(Component):
     def _entries(self, m: Module) -> list[Sequence[Value]]:
         """Activations of each entry and row of units as its first column takes them."""
         config = self.config
-        bits = DOT_ROWS * FP16.width
+        bits = config.chunk * FP16.width
         entries = []
         for number in range(config.entries):
             own = Cat(*self.a[number * config.rows : (number + 1) * config.rows])
@@ -115,7 +115,7 @@ class DotArray(Component):
                 m.d.comb += late.i.eq(own)
                 own = late.o
             rows = []
-            for g in range(config.rows // DOT_ROWS):
+            for g in range(config.rows // config.chunk):
                 m.submodules[f"skew_{number}_{g}"] = skew = DelayMemory(bits, g * DOT_CYCLES)
                 m.d.comb += skew.i.eq(own.word_select(g, bits))
                 rows.append(skew.o)
@@ -133,7 +133,7 @@ class DotArray(Component):
     def _halve(self, m: Module, swap: Value, sums: list[Value]) -> list[Value]:
         """Hand out the upper half's sums, and give what the lower half adds to."""
         cols, bits = self.config.cols, FP16.width
-        half = self.config.rows // DOT_ROWS // 2 * DOT_CYCLES
+        half = self.config.rows // self.config.chunk // 2 * DOT_CYCLES
         # bit c of ``passes``: next clock the lower half's first unit of column c takes the new tile's first sum
         passed, passes, apart = Signal(cols), Signal(cols), Signal(cols)
         m.d.comb += passes.eq(passed << 1 | swap)

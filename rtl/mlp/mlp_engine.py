@@ -235,6 +235,15 @@ class MlpEngine(Component):
         for sums, before, accumulate, stage, activations_o, there in paths:
             with m.If(first.o):
                 m.d.sync += stage.negative.eq(current.negative)
+            if config.activation_tables:
+                load = self._word
+                with m.If(first.o):
+                    m.d.sync += stage.table.eq(current.table)
+                m.d.comb += [
+                    stage.w_en.eq(self._word_en & (load.target == LoadTarget.ACTIVATION_TABLE)),
+                    stage.w_addr.eq(load.address),
+                    stage.w_data.eq(load.data),
+                ]
             m.d.comb += [
                 accumulate.r_en.eq(sequencer.r_en),
                 accumulate.r_first.eq(sequencer.r_first),

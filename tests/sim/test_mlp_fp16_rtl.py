@@ -33,6 +33,17 @@ NETWORKS = [
     ),
 ]
 
+# layers that go through tables, and outputs whose products the library adds in steps of 8
+OTHERS = [
+    (
+        MlpConfig(
+            n_input_dims=40, n_neurons=32, n_hidden_layers=2, n_output_dims=5,
+            activation="Softplus", output_activation="Sigmoid",
+        ),
+    ),
+    (MlpConfig(n_input_dims=64, n_neurons=32, n_hidden_layers=1, n_output_dims=40, output_activation="Tanh"),),
+]  # fmt: skip
+
 
 def _draw(rng: np.random.Generator, networks: tuple[MlpConfig, ...], vectors: int) -> tuple[tuple, np.ndarray]:
     """Weights and inputs of ordinary size, some of them subnormal or zero; and vectors whose sums overflow."""
@@ -54,10 +65,11 @@ def _draw(rng: np.random.Generator, networks: tuple[MlpConfig, ...], vectors: in
 def _expected(networks: tuple[FloatMlp, ...], inputs: np.ndarray, engine: MlpEngineConfig) -> np.ndarray:
     """Results in the order of ``MlpPlan.results``; every NaN as hardware writes it."""
     first = networks[0]
-    found = mlp_fp16(first.config, first.weights, torch.from_numpy(inputs[:, : first.config.n_input_dims]))
+    read = torch.from_numpy(inputs[:, : first.config.n_input_dims])
+    found = mlp_fp16(first.config, first.weights, read, chunk=engine.chunk)
     if len(networks) > 1:
         side = torch.from_numpy(inputs[:, engine.side_first : engine.side_first + engine.side_inputs])
-        second = mlp_fp16(networks[1].config, networks[1].weights, torch.cat((found, side), dim=1))
+        second = mlp_fp16(networks[1].config, networks[1].weights, torch.cat((found, side), dim=1), chunk=engine.chunk)
         found = torch.cat((second, found), dim=1)
     found = found.numpy()
     return np.where(np.isnan(found), 0x7FFF, found.view(np.uint16))
@@ -94,6 +106,13 @@ def _check(engine: MlpEngineConfig, cases: list[tuple[MlpConfig, ...]], vectors:
 @pytest.mark.long
 def test_a_gpus_bits_in_the_models_clocks(seed):
     _check(ENGINE, NETWORKS, 200, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("chunk", [8, 16])
+def test_steps_of_eight_and_tables(chunk, seed):
+    engine = replace(ENGINE, chunk=chunk, activation_tables=2)
+    _check(engine, [*NETWORKS[:2], *OTHERS], 200, seed)
 
 
 @pytest.mark.long

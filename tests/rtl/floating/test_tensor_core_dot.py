@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from arch.mlp import CUTLASS_CHUNK, FULLY_FUSED_CHUNK
 from arch.number_format import FP16
-from reference.tensor_core import CUTLASS_CHUNK, FULLY_FUSED_CHUNK, tensor_core_product
+from reference.tensor_core import tensor_core_product
 from rtl.floating.tensor_core_dot import TensorCoreDot
 
 pytestmark = pytest.mark.cosim

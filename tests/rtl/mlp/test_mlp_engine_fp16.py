@@ -32,6 +32,22 @@ CASES = {
         180,
         "2x1",
     ),
+    # CutlassMLP's steps, two dot units one behind the other
+    "steps-of-8": (
+        MlpEngineConfig(
+            rows=16, cols=4, nano_batch=8, max_width=32, max_layers=3, weight_tiles=8, arithmetic="fp16", chunk=8,
+        ),
+        MlpConfig(n_input_dims=24, **NETWORK),
+        10,
+        "1x1",
+    ),
+    # the library adds the products of so many outputs in steps of 8: the neurons lie apart
+    "wide-outputs": (
+        MlpEngineConfig(rows=16, cols=4, nano_batch=8, max_width=32, max_layers=3, weight_tiles=32, arithmetic="fp16"),
+        MlpConfig(n_input_dims=8, n_neurons=12, n_hidden_layers=1, n_output_dims=17),
+        9,
+        "1x1",
+    ),
 }  # fmt: skip
 
 
@@ -46,7 +62,8 @@ def test_a_gpus_bits_in_the_models_clocks(case: str, seed: int) -> None:
     network = FloatMlp(config=config, weights=weights)
     inputs = rng.standard_normal((vectors, engine.max_width)).astype(np.float16)
     inputs[:, config.n_input_dims :] = np.inf  # what the network does not read must not matter
-    golden = mlp_fp16(config, weights, torch.from_numpy(inputs[:, : config.n_input_dims])).numpy().view(np.int16)
+    read = torch.from_numpy(inputs[:, : config.n_input_dims])
+    golden = mlp_fp16(config, weights, read, chunk=engine.chunk).numpy().view(np.int16)
     image = mlp_image(network, engine)
     dut = MlpEngine(engine)
     accepted, given, values = [], [], []
