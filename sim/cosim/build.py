@@ -3,9 +3,11 @@
 import fcntl
 import hashlib
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,13 +94,21 @@ def build_model(component: wiring.Component, name: str, *, waves: bool = False) 
 
 
 def _build(text: str, name: str, library: Path, *, waves: bool, ports: dict[str, tuple[StreamPort, ...]]) -> None:
-    # whoever looks at waves wants every register under its own name
-    loops = text if waves else vectorise(text)
+    # whoever looks at waves wants every register under its own name; and a flat design of many equal modules would be
+    # as many copies of their logic for Verilator and the compiler, which their registers' loops do not repay
+    loops = text if waves or _repeats_modules(text) else vectorise(text)
     if loops == text:
         flags = (*_FLAGS, *(("--trace",) if waves else ()))
         _compile(text, name, library, flags=flags, make=_MAKE_VARIABLES, ports=ports)
     else:
         _compile(loops, name, library, flags=(*_FLAGS, *_LOOP_FLAGS), make=_LOOP_MAKE_VARIABLES, ports=ports)
+
+
+def _repeats_modules(text: str) -> bool:
+    """Whether a module is used more than once, as those of ``rtl.shared_module`` are."""
+    modules = set(re.findall(r"^module (\S+?)\(", text, re.MULTILINE))
+    used = Counter(name for name in re.findall(r"^  (\S+) \S+ +\($", text, re.MULTILINE) if name in modules)
+    return any(count > 1 for count in used.values())
 
 
 def _processor() -> str:

@@ -20,7 +20,7 @@ SMALL = EncodingEngineConfig(
 )  # fmt: skip
 WHOLE = EncodingEngineConfig(n_features_per_level=2, n_levels=4, table_rows=1 << 15, arithmetic="fp16", counters=True)
 DEEP = EncodingEngineConfig(
-    n_pos_dims=4, n_features_per_level=4, n_levels=2, level_parallel=2, table_rows=1 << 12, arithmetic="fp16",
+    n_pos_dims=4, n_features_per_level=2, n_levels=2, table_rows=1 << 13, arithmetic="fp16",
     reuse_cells=True, counters=True,
 )  # fmt: skip
 
@@ -58,10 +58,10 @@ BUILDS = [
     pytest.param(
         DEEP,
         [
-            _grid(4, n_levels=2, n_features_per_level=4, log2_hashmap_size=11, base_resolution=5),
-            _grid(4, grid_type="Dense", n_levels=1, n_features_per_level=4, base_resolution=6,
+            _grid(4, n_levels=2, n_features_per_level=2, log2_hashmap_size=11, base_resolution=5),
+            _grid(4, grid_type="Dense", n_levels=1, n_features_per_level=2, base_resolution=6,
                   interpolation="Smoothstep"),
-            _grid(4, grid_type="Tiled", n_levels=2, n_features_per_level=4, base_resolution=5, per_level_scale=60.0),
+            _grid(4, grid_type="Tiled", n_levels=2, n_features_per_level=2, base_resolution=5, per_level_scale=60.0),
         ],
         marks=pytest.mark.long,
         id="deep",
