@@ -1,0 +1,111 @@
+"""What a GPU's bits cost in hardware: ``python -m fpga.exactness [--only PART] [--seeds S]``.
+
+Synthesises one level engine (2^11 rows of two features, three dimensions) and one MLP engine of 16 x 4 in ``int8`` and
+in ``fp16`` for an ECP5, hierarchy kept, so that equal blocks are mapped once; and places and routes the blocks that set
+the clock of ``fp16``, each alone with its inputs behind registers: no engine built of them is faster than the slowest.
+Prints the rows of docs/engines/floating.md.
+"""
+
+import argparse
+import statistics
+from collections.abc import Iterator
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.encoding_engine import EncodingEngineConfig
+from arch.mlp_engine import MlpEngineConfig
+from arch.number_format import FP16, FP32
+from arch.whole_file import write_whole
+from fpga.flow import ECP5_85F, LONG_WIRES, routed_clock, synthesised_cells
+from rtl.delay_line import DelayLine
+from rtl.encoding.grid_encoding import GridEncoding
+from rtl.floating.fused_multiply_add import FusedMultiplyAdd
+from rtl.floating.tensor_core_dot import TensorCoreDot
+from rtl.mlp.float_segment import FloatSegment
+from rtl.mlp.mlp_engine import MlpEngine
+from rtl.verilog import BUILD_ROOT, to_verilog
+
+__all__ = ["Registered", "blocks", "engines"]
+
+_FOLDER = BUILD_ROOT / "fpga" / "exactness"
+_CELLS = ("LUT4", "TRELLIS_FF", "DP16KD", "MULT18X18D")
+_DEVICE = (*ECP5_85F, "--router", "router2")
+_LEVEL = {"n_levels": 1, "table_rows": 1 << 11}
+_ARRAY = {"rows": 16, "cols": 4, "max_width": 64, "nano_batch": 64, "weight_tiles": 64}
+
+
+class Registered(wiring.Component):
+    """A block whose inputs come from registers, so that its first stage is timed out of context, too.
+
+    Timing: a clock more than the block.
+
+    Parameters
+    ----------
+    block : a component of plain ports
+    """
+
+    def __init__(self, block: wiring.Component) -> None:
+        self.block = block
+        super().__init__(block.signature)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.block = self.block
+        for name, member in self.signature.members.items():
+            if member.flow is In:
+                port = getattr(self, name)
+                m.submodules[f"{name}_register"] = line = DelayLine(member.shape, clocks=1)
+                m.d.comb += [line.i.eq(port), getattr(self.block, name).eq(line.o)]
+            else:
+                assert member.flow is Out
+                m.d.comb += getattr(self, name).eq(getattr(self.block, name))
+        return m
+
+
+def engines() -> Iterator[tuple[str, wiring.Component]]:
+    """Name and hardware of what is synthesised whole."""
+    for arithmetic in ("int8", "fp16"):
+        yield f"level_{arithmetic}", GridEncoding(EncodingEngineConfig(**_LEVEL, arithmetic=arithmetic))
+        yield f"mlp_{arithmetic}", MlpEngine(MlpEngineConfig(**_ARRAY, arithmetic=arithmetic))
+    yield "mlp_fp16_table", MlpEngine(MlpEngineConfig(**_ARRAY, arithmetic="fp16", activation_tables=1))
+
+
+def blocks() -> Iterator[tuple[str, wiring.Component]]:
+    """Name and hardware of what is routed."""
+    yield "dot_16", TensorCoreDot(16)
+    yield "fma_fp16", FusedMultiplyAdd(FP16)
+    yield "fma_fp32", FusedMultiplyAdd(FP32)
+    yield "segment", FloatSegment()
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description="Cells and clocks of fp16 beside int8 on an ECP5.")
+    parser.add_argument("--only", action="append", help="an engine or block by its name; default: all")
+    parser.add_argument("--seeds", type=int, default=1, help="how many placements to try of each block")
+    arguments = parser.parse_args()
+    for name, component in engines():
+        if not arguments.only or name in arguments.only:
+            script = f"read_verilog {name}.v; synth_ecp5 -noflatten -nowidelut -top {name}"
+            print(f"| {name} | {' | '.join(f'{count:,}' for count in _cells(name, component, script))} |", flush=True)
+    for name, block in blocks():
+        if not arguments.only or name in arguments.only:
+            script = f"read_verilog {name}.v; {LONG_WIRES.format(top=name, stem=name, options='')}"
+            cells = _cells(name, Registered(block), script)
+            seeds = range(1, arguments.seeds + 1)
+            clock = statistics.median(
+                routed_clock(_FOLDER / name, seed=seed, out_of_context=True, device=_DEVICE) for seed in seeds
+            )
+            print(f"| {name} | {' | '.join(f'{count:,}' for count in cells)} | {clock:.1f} MHz |", flush=True)
+
+
+def _cells(name: str, component: wiring.Component, script: str) -> list[int]:
+    write_whole((_FOLDER / name).with_suffix(".v"), to_verilog(component, name))
+    cells = synthesised_cells(_FOLDER / name, script)
+    return [cells.get(cell, 0) for cell in _CELLS]
+
+
+if __name__ == "__main__":
+    main()
