@@ -56,8 +56,6 @@ class NfpConfig:
                 f"arithmetic of the MLP engine must be the encoding engine's {self.encoding.arithmetic!r}, "
                 f"not {self.mlp.arithmetic!r}"
             )
-        if self.encoding.floating:
-            raise InputError("arithmetic of a processor must be int8 or int16, not fp16")
         features = self.encoding.n_levels * self.encoding.n_features_per_level
         if features > self.mlp.max_width:
             raise InputError(
@@ -109,6 +107,8 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         check_instance("nfp", self.nfp, NfpConfig)
+        if self.nfp.encoding.floating:
+            raise InputError("arithmetic of a cluster's processors must be int8 or int16, not fp16")
         check_integer("n_nfps", self.n_nfps, 1, 64)
         if self.scheduler is not None:
             check_instance("scheduler", self.scheduler, SchedulerConfig)

@@ -11,10 +11,15 @@ The other targets are the engines' (``arch.encoding_image``, ``arch.mlp_image``)
 the control register.
 """
 
-from arch.checkpoint import QuantizedField
+from collections.abc import Sequence
+
+import numpy as np
+
+from arch.checkpoint import FloatField, FloatMlp, QuantizedField
 from arch.encoding_image import encoding_image
 from arch.errors import InputError
 from arch.load import LoadImage, LoadTarget
+from arch.mlp import FUSED_OUTPUTS
 from arch.mlp_image import mlp_image
 from arch.nfp import NfpConfig
 
@@ -24,30 +29,47 @@ DENSITY_RESULTS_ADDRESS = 0
 """Address of the control register that says which results come from the first of two networks."""
 
 
-def n_results(field: QuantizedField) -> int:
+def n_results(field: QuantizedField | FloatField) -> int:
     """Outputs a point: those of the last network and, of a field with two, the density behind them."""
     return field.config.networks[-1].n_output_dims + len(field.config.networks) - 1
 
 
-def nfp_image(field: QuantizedField, config: NfpConfig) -> LoadImage:
+def nfp_image(
+    field: QuantizedField | FloatField, config: NfpConfig, *, scales: Sequence[float] | None = None
+) -> LoadImage:
     """Load words that put ``field`` into an Nfp of ``config``: encoding registers and tables, layers and weights.
+
+    ``scales`` are for ``fp16``: the scale of each level where it is not the host's.
 
     Raises
     ------
     InputError
         With what does not fit, and by how much.
     """
-    if field.arithmetic != config.mlp.arithmetic:
+    arithmetic = "fp16" if isinstance(field, FloatField) else field.arithmetic
+    if arithmetic != config.mlp.arithmetic:
         raise InputError(
-            f"arithmetic of the checkpoint must be the processor's {config.mlp.arithmetic!r}, not {field.arithmetic!r}"
+            f"arithmetic of the checkpoint must be the processor's {config.mlp.arithmetic!r}, not {arithmetic!r}"
         )
     results = n_results(field)
     if results > config.max_outputs:
         raise InputError(
             f"max_outputs of the processor must be at least the field's {results}, not {config.max_outputs}"
         )
-    image = encoding_image(field.config.grid, config.encoding, field.tables, field.level_shifts)
+    networks = field.config.networks
+    if isinstance(field, FloatField):
+        if len(networks) == 2 and networks[0].n_output_dims != FUSED_OUTPUTS:
+            raise InputError(
+                f"n_output_dims of the first network must be {FUSED_OUTPUTS} in fp16, not {networks[0].n_output_dims}"
+            )
+        tables, level_shifts = field.tables.view(np.int16), (0,) * field.config.grid.n_levels
+        loaded = tuple(
+            FloatMlp(config=network, weights=weights) for network, weights in zip(networks, field.weights, strict=True)
+        )
+    else:
+        tables, level_shifts, loaded = field.tables, field.level_shifts, field.networks
+    image = encoding_image(field.config.grid, config.encoding, tables, level_shifts, scales=scales)
     if config.mlp.side_inputs:
-        density = 1 << (results - 1) if len(field.networks) == 2 else 0
+        density = 1 << (results - 1) if len(networks) == 2 else 0
         image += LoadImage.of(LoadTarget.NFP_CONTROL, DENSITY_RESULTS_ADDRESS, density)
-    return image + mlp_image(field.networks, config.mlp)
+    return image + mlp_image(loaded, config.mlp)

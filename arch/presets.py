@@ -5,18 +5,19 @@ made with; the dense variants of nsdf, gia and nvr are this project's, since ins
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from arch.encoding_engine import EncodingEngineConfig
 from arch.errors import InputError
 from arch.field import FieldConfig
 from arch.grid import GridConfig
-from arch.mlp import MlpConfig
+from arch.mlp import FUSED_OUTPUTS, MlpConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.nfp import NfpConfig
 from arch.scheduler import SchedulerConfig
 
-__all__ = ["ENCODINGS", "FIELDS", "NFPS", "SCHEDULERS", "preset"]
+__all__ = ["ENCODINGS", "FIELDS", "NFPS", "SCHEDULERS", "in_fp16", "preset"]
 
 ENCODINGS = ("hash", "dense", "lowres")
 
@@ -90,6 +91,19 @@ NFPS: Mapping[str, NfpConfig] = {
     ),
 }
 """Processors to simulate and to write as Verilog. ``ngpc`` has NGPC's sizes: 16 engines of 1 MiB, 64 x 64."""
+
+_NERF_SIDE_FP16 = 48
+
+
+def in_fp16(config: NfpConfig) -> NfpConfig:
+    """The processor of the same sizes that gives a GPU's bits.
+
+    nerf's density outputs stand in front of the code; a result holds what the library stores, the padded outputs of the
+    last network, and behind them a density.
+    """
+    mlp = replace(config.mlp, arithmetic="fp16", side_first=_NERF_SIDE_FP16 if config.mlp.side_inputs else 0)
+    return NfpConfig(encoding=replace(config.encoding, arithmetic="fp16"), mlp=mlp, max_outputs=FUSED_OUTPUTS + 1)
+
 
 SCHEDULERS: Mapping[str, SchedulerConfig] = {
     "scheduler-8": SchedulerConfig(n_descriptors=8, n_operations=8, n_chunks=8),

@@ -3,13 +3,13 @@
 import numpy as np
 
 from arch.activation_table import PRE_ACTIVATION_BITS, TABLE_ACTIVATIONS, activation_curve
-from arch.checkpoint import FloatMlp, QuantizedField, QuantizedMlp
+from arch.checkpoint import FloatField, FloatMlp, QuantizedField, QuantizedMlp
 from arch.field import FieldConfig
 from arch.grid import GridConfig
 from arch.mlp import MlpConfig
 from arch.number_format import IntegerProfile, integer_profile
 
-__all__ = ["random_field", "random_mlp", "random_mlp_fp16", "random_table_fp16"]
+__all__ = ["random_field", "random_float_field", "random_mlp", "random_mlp_fp16", "random_table_fp16"]
 
 _TARGET_SHARE = 0.4
 """Standard deviation of a layer's outputs over their largest value: most are in range, some saturate."""
@@ -65,6 +65,17 @@ def random_mlp_fp16(config: MlpConfig, rng: np.random.Generator) -> FloatMlp:
     shapes = [(layer.n_out, layer.n_in) for layer in config.layers]
     weights = tuple((rng.uniform(-1, 1, shape) * np.sqrt(6 / sum(shape))).astype(np.float16) for shape in shapes)
     return FloatMlp(config=config, weights=weights)
+
+
+def random_float_field(config: FieldConfig, *, seed: int = 0) -> FloatField:
+    """A field of random fp16 parameters, of the size of trained ones."""
+    rng = np.random.default_rng(seed)
+    return FloatField(
+        config=config,
+        tables=random_table_fp16(config.grid, rng),
+        weights=tuple(random_mlp_fp16(network, rng).weights for network in config.networks),
+        source="random",
+    )
 
 
 def random_table_fp16(grid: GridConfig, rng: np.random.Generator) -> np.ndarray:

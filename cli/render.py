@@ -11,7 +11,7 @@ import typer
 from arch.checkpoint import FloatField, QuantizedField, load_field
 from arch.errors import InputError, check_one_of
 from arch.nfp import NfpConfig
-from arch.presets import NFPS, preset
+from arch.presets import NFPS, in_fp16, preset
 from arch.trained import PHOTOGRAPH_SIZE, TRAINED, load_trained
 from arch.whole_file import check_directory
 from cli.output import JsonOption, note, print_json, print_table, progress
@@ -30,7 +30,7 @@ class Rendering:
     ----------
     app : field
     rtl, float_field, truth : (height, width, 3) in [0, 1]: by the RTL, by the float64 field, as it should be
-    mismatches : raw output values in which RTL and integer golden model differ
+    mismatches : raw output values in which RTL and golden model differ
     psnr_vs_float_db, psnr_vs_truth_db : of the RTL's values, peak 1; None without a float checkpoint
     cycles : clocks from first point in to last result out, in RTL
     cycles_model : the same by the cycle model
@@ -71,9 +71,10 @@ def render(
     *,
     app: Annotated[str, typer.Option(help="Field to render: gia (a photograph) or nsdf (a slice of a solid).")] = "gia",
     processor: Annotated[str, typer.Option(help=f"Processor to build: {', '.join(NFPS)}.")] = "nfp-16x16",
+    arithmetic: Annotated[str, typer.Option(help="int8, or fp16: a GPU's own bits.")] = "int8",
     size: Annotated[int, typer.Option(help=f"Pixels per side; a divisor of {PHOTOGRAPH_SIZE}.")] = PHOTOGRAPH_SIZE,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Quantised field to run instead of the committed one.")
+        Path | None, typer.Option(help="Field of this arithmetic to run instead of the committed one.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the pictures.")] = Path("build/render"),
     waves: Annotated[Path | None, typer.Option(help="VCD file for waves; take a small --size with it.")] = None,
@@ -84,10 +85,12 @@ def render(
     Exit code 1 if a value differs or the cycle model misses the RTL's clocks.
     """
     check_directory(out)
+    check_one_of("arithmetic", arithmetic, ("int8", "fp16"))
+    config = preset("processor", NFPS, processor)
+    if arithmetic == "fp16":
+        config = in_fp16(config)
     with progress(f"rendering {app}") as update:
-        rendering = render_app(
-            app, preset("processor", NFPS, processor), size=size, checkpoint=checkpoint, waves=waves, update=update
-        )
+        rendering = render_app(app, config, size=size, checkpoint=checkpoint, waves=waves, update=update)
     picture = write_png(out / f"{app}_rtl.png", rendering.rtl)
     write_png(out / f"{app}_truth.png", rendering.truth)
     if json:
@@ -120,29 +123,28 @@ def render_app(
 
     import torch
 
-    from reference.field import field_float, field_integer
-    from reference.grid_encoding import quantize_coordinates
+    from reference.field import field_float
     from sim.cosim.engine import nfp_simulator
     from sim.engine.nfp import nfp_cycles
 
     check_one_of("app", app, RENDERED_APPS)
     if size < 1 or PHOTOGRAPH_SIZE % size:
         raise InputError(f"size must be a divisor of {PHOTOGRAPH_SIZE}, not {size}")
-    field = load_trained(app, config.mlp.arithmetic) if checkpoint is None else _load_quantized(checkpoint)
+    exact = config.mlp.floating
+    field = load_trained(app, config.mlp.arithmetic) if checkpoint is None else _load(checkpoint, exact)
     if field.config.app != app:
         raise InputError(f"app of the checkpoint must be {app!r}, not {field.config.app!r}")
     positions, truth = _scene(app, size)
-    coordinates = quantize_coordinates(positions).numpy()
+    coordinates, golden = (_golden_fp16 if exact else _golden)(field, positions)
 
     with nfp_simulator(field, config, waves=waves) as simulator:
         started = perf_counter()
         run = simulator.run(coordinates, progress=update)
         seconds = perf_counter() - started
-    golden = field_integer(field, positions).numpy()
     model = nfp_cycles(field.config, config, coordinates, primed=config.prime_cycles)
 
-    scale = field.networks[-1].output_scale
-    rtl = _picture(app, run.outputs * scale, size)
+    values = run.outputs.astype(np.int16).view(np.float16) if exact else run.outputs * field.networks[-1].output_scale
+    rtl = _picture(app, values.astype(np.float64), size)
     float_field = None
     if checkpoint is None:
         trained = load_trained(app, "fp16")
@@ -162,11 +164,31 @@ def render_app(
     )
 
 
-def _load_quantized(path: Path) -> QuantizedField:
+def _load(path: Path, exact: bool) -> QuantizedField | FloatField:
     field = load_field(path)
-    if not isinstance(field, QuantizedField):
+    if not exact and not isinstance(field, QuantizedField):
         raise InputError(f"the checkpoint {path.name} must be quantised, not fp16; quantise it with scripts/train")
+    if exact and not isinstance(field, FloatField):
+        raise InputError(f"the checkpoint {path.name} must be fp16, not quantised; take --arithmetic int8")
     return field
+
+
+def _golden(field: QuantizedField, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Raw coordinates and results."""
+    from reference.field import field_integer
+    from reference.grid_encoding import quantize_coordinates
+
+    return quantize_coordinates(positions).numpy(), field_integer(field, positions).numpy()
+
+
+def _golden_fp16(field: FloatField, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same in ``fp16``: raw values are the numbers' bits."""
+    import torch
+
+    from reference.field import field_fp16
+
+    narrow = positions.astype(np.float32)
+    return narrow.view(np.uint32), field_fp16(field, torch.from_numpy(narrow)).numpy().view(np.int16)
 
 
 def _scene(app: str, size: int) -> tuple[np.ndarray, np.ndarray]:

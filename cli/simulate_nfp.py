@@ -1,17 +1,20 @@
 """``ngpc simulate nfp``: the neural fields processor beside its golden model and its cycle model."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from arch.checkpoint import QuantizedField
+from arch.checkpoint import FloatField, QuantizedField
+from arch.errors import InputError, check_one_of
 from arch.number_format import COORDINATE, integer_profile
-from arch.presets import FIELDS, NFPS, preset
-from arch.random_field import random_field
+from arch.presets import FIELDS, NFPS, in_fp16, preset
+from arch.random_field import random_field, random_float_field
 from cli.comparison import Pattern, Seed, Waves, finish, numpy_call, point_stream
 from cli.output import JsonOption, progress
+from cli.simulate_nfp_fp16 import run_fp16_fields
 
 __all__ = ["nfp"]
 
@@ -25,6 +28,10 @@ def nfp(
     points: Annotated[int, typer.Option(help="Points to run.")] = 4096,
     pattern: Pattern = "random",
     log2_hashmap_size: Annotated[int, typer.Option(help="log2 of the largest table; 0: the preset's own.")] = 0,
+    arithmetic: Annotated[str, typer.Option(help="int8, or fp16: a GPU's own bits.")] = "int8",
+    vectors: Annotated[
+        Path | None, typer.Option(help="With fp16: folder of tiny-cuda-nn's vectors: their fields and points.")
+    ] = None,
     seed: Seed = 0,
     waves: Waves = None,
     json: JsonOption = False,
@@ -33,18 +40,39 @@ def nfp(
 
     Of a nerf field both networks run; every 64 points share a viewing direction. ``encoding_limits_clk`` and
     ``mlp_limits_clk`` are clocks in which one engine waited for the other, counted by the hardware and compared with
-    the cycle model.
+    the cycle model. With ``--arithmetic fp16 --vectors`` fields of the real library run at its points, and every bit is
+    held against its own.
     """
+    check_one_of("arithmetic", arithmetic, ("int8", "fp16"))
     from sim.cosim.engine import nfp_simulator
     from sim.engine.nfp import nfp_cycles
 
     config = preset("processor", NFPS, processor)
+    if arithmetic == "fp16":
+        config = in_fp16(config)
+    if vectors is not None:
+        given = (name, points, pattern, log2_hashmap_size, waves, arithmetic)
+        if given != ("gia_dense", 4096, "random", 0, None, "fp16"):
+            raise InputError(
+                "--vectors must come with --arithmetic fp16 and without --preset, --points, --pattern, "
+                "--log2-hashmap-size and --waves; its files hold fields and points"
+            )
+        result = run_fp16_fields(vectors, config)
+        finish(result, json)
+        if result["golden_mismatches"]:
+            raise typer.Exit(1)
+        return
     shape = preset("field", FIELDS, name)
     if log2_hashmap_size:
         shape = replace(shape, grid=replace(shape.grid, log2_hashmap_size=log2_hashmap_size))
-    field = random_field(shape, arithmetic=config.mlp.arithmetic, seed=seed)
     coordinates = point_stream(pattern, points, shape.grid.n_pos_dims, seed)
-    codes, golden = _golden(field, coordinates, seed)
+    if arithmetic == "fp16":
+        field = random_float_field(shape, seed=seed)
+        codes, golden = _golden_fp16(field, coordinates, seed)
+        coordinates = COORDINATE.to_float(coordinates).astype(np.float32).view(np.uint32)
+    else:
+        field = random_field(shape, arithmetic=arithmetic, seed=seed)
+        codes, golden = _golden(field, coordinates, seed)
     with progress(f"simulating {points} points") as update, nfp_simulator(field, config, waves=waves) as simulator:
         run = simulator.run(coordinates, side=codes, progress=update)
         counters = simulator.counters()
@@ -62,6 +90,7 @@ def nfp(
         {
             "preset": name,
             "processor": processor,
+            "arithmetic": arithmetic,
             "pattern": pattern,
             "points": points,
             "latency_clk": int(run.given[0]),
@@ -86,8 +115,26 @@ def _golden(field: QuantizedField, coordinates: np.ndarray, seed: int) -> tuple[
     positions = coordinates / (1 << COORDINATE.fraction_bits)
     if field.config.app != "nerf":
         return None, numpy_call(field_integer, field, positions)
-    rays = np.random.default_rng(seed).normal(size=(-(-len(coordinates) // _SAMPLES_OF_A_RAY), 3))
-    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    directions = np.repeat((rays + 1) / 2, _SAMPLES_OF_A_RAY, axis=0)[: len(coordinates)]
+    directions = _directions(len(coordinates), seed)
     codes = numpy_call(harmonics_integer, directions, field.direction_scale, integer_profile(field.arithmetic))
     return codes, numpy_call(field_integer, field, positions, directions)
+
+
+def _golden_fp16(field: FloatField, coordinates: np.ndarray, seed: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """The same in ``fp16``: raw values are the numbers' bits."""
+    from reference.field import field_fp16
+    from reference.spherical_harmonics import harmonics_fp16
+
+    positions = COORDINATE.to_float(coordinates).astype(np.float32)
+    if field.config.app != "nerf":
+        return None, numpy_call(field_fp16, field, positions).view(np.int16)
+    directions = _directions(len(coordinates), seed).astype(np.float32)
+    codes = numpy_call(harmonics_fp16, directions).view(np.int16)
+    return codes, numpy_call(field_fp16, field, positions, directions).view(np.int16)
+
+
+def _directions(points: int, seed: int) -> np.ndarray:
+    """(points, 3) in [0, 1]: viewing directions, one for every 64 points."""
+    rays = np.random.default_rng(seed).normal(size=(-(-points // _SAMPLES_OF_A_RAY), 3))
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    return np.repeat((rays + 1) / 2, _SAMPLES_OF_A_RAY, axis=0)[:points]

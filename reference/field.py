@@ -4,13 +4,14 @@ Outputs are raw network outputs, one column each. A nerf field has the colour ne
 density, which is output 0 of the density network; exp and logistic are the renderer's business.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from arch.checkpoint import FloatField, QuantizedField
 from arch.errors import InputError
 from arch.field import FieldConfig
+from arch.mlp import FULLY_FUSED_CHUNK
 from arch.number_format import integer_profile
 from reference.grid_encoding import encode_float, encode_fp16, encode_integer, quantize_coordinates
 from reference.mlp import mlp_float, mlp_fp16, mlp_integer
@@ -41,16 +42,24 @@ def field_float(field: FloatField, positions: torch.Tensor, directions: torch.Te
     return _run(field.config, features, network, harmonics_float, directions)
 
 
-def field_fp16(field: FloatField, positions: torch.Tensor, directions: torch.Tensor | None = None) -> torch.Tensor:
-    """Evaluate a field exactly as tiny-cuda-nn does on an H200: FullyFusedMLP behind the grid, host-evaluated scales.
+def field_fp16(
+    field: FloatField,
+    positions: torch.Tensor,
+    directions: torch.Tensor | None = None,
+    *,
+    scales: Sequence[float] | None = None,
+    chunk: int = FULLY_FUSED_CHUNK,
+) -> torch.Tensor:
+    """Evaluate a field exactly as tiny-cuda-nn does on an H200, networks being FullyFusedMLPs if not told else.
 
     The library pads an encoding to a multiple of 16 features with zeros, which adds zeros to the last chunk of the
-    first layer and changes no sum. Parameters as for :func:`field_float`; returns fp16.
+    first layer and changes no sum. Parameters as for :func:`field_float`, and the scale of each level where it is not
+    the host's, and products a step; returns fp16.
     """
-    features = encode_fp16(field.config.grid, field.tables, positions)
+    features = encode_fp16(field.config.grid, field.tables, positions, scales=scales)
 
     def network(number: int, inputs: torch.Tensor) -> torch.Tensor:
-        return mlp_fp16(field.config.networks[number], field.weights[number], inputs)
+        return mlp_fp16(field.config.networks[number], field.weights[number], inputs, chunk=chunk)
 
     return _run(field.config, features, network, harmonics_fp16, directions)
 

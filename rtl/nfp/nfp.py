@@ -6,6 +6,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Out
 
 from arch.load import LoadTarget
+from arch.mlp import FUSED_OUTPUTS
 from arch.nfp import NfpConfig
 from arch.nfp_image import DENSITY_RESULTS_ADDRESS
 from rtl.encoding.grid_encoding import GridEncoding
@@ -19,7 +20,8 @@ __all__ = ["Nfp"]
 class Nfp(Component):
     """A grid encoding engine fused with an MLP engine.
 
-    Guarantee: one result a point, in the order of the points; equal to ``reference.field.field_integer`` bit for bit.
+    Guarantee: one result a point, in the order of the points; equal to ``reference.field.field_integer`` bit for bit,
+    in ``fp16`` to ``field_fp16``.
     Both networks of a nerf field run in one pass of a nano-batch: the direction code comes with the point, waits
     beside the encoding engine and enters the MLP engine as its side inputs.
 
@@ -37,7 +39,7 @@ class Nfp(Component):
     -------
     load : In(stream.Signature(LoadLayout())), ``arch.nfp_image``; taken while no point is in flight in the engine it is
         for. Unknown targets and addresses are taken and change nothing
-    points : In(stream.Signature(PointLayout(config.encoding.n_pos_dims, config.mlp.side_inputs, value_bits)));
+    points : In(stream.Signature(PointLayout), with ``config.mlp.side_inputs`` raw values beside the position;
         ``last`` closes a nano-batch early
     results : Out(stream.Signature(VectorLayout(config.max_outputs, value_bits))); element j is output j of the last
         network, or where the control register says so the density
@@ -47,7 +49,8 @@ class Nfp(Component):
     def __init__(self, config: NfpConfig) -> None:
         self.config = config
         bits = config.mlp.profile.value_bits
-        points = PointLayout(config.encoding.n_pos_dims, config.mlp.side_inputs, bits)
+        encoding = config.encoding
+        points = PointLayout(encoding.n_pos_dims, config.mlp.side_inputs, bits, encoding.coordinate_bits)
         super().__init__(
             {
                 "load": In(stream.Signature(LoadLayout())),
@@ -121,7 +124,8 @@ class Nfp(Component):
     def _select_results(self, m: Module, mlp: MlpEngine) -> None:
         """Results are the last network's outputs; with a second network some are the first one's output 0."""
         values, engine = mlp.outputs.payload.values, self.config.mlp
-        behind_side = engine.side_first + engine.side_inputs
+        # where ``arch.mlp_plan`` places the first network's outputs
+        first = engine.side_first - FUSED_OUTPUTS if engine.floating else engine.side_first + engine.side_inputs
         density = Signal(self.config.max_outputs)
         if engine.side_inputs:
             word = self.load.payload
@@ -130,6 +134,6 @@ class Nfp(Component):
                 m.d.sync += density.eq(word.data)
         for index in range(self.config.max_outputs):
             value = values[index]
-            if engine.side_inputs and behind_side < engine.max_width:
-                value = Mux(density[index], values[behind_side], value)
+            if engine.side_inputs and 0 <= first < engine.max_width:
+                value = Mux(density[index], values[first], value)
             m.d.comb += self.results.payload.values[index].eq(value)

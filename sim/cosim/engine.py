@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from amaranth.lib import wiring
 
-from arch.checkpoint import FloatMlp, QuantizedField, QuantizedMlp
+from arch.checkpoint import FloatField, FloatMlp, QuantizedField, QuantizedMlp
 from arch.encoding_engine import EncodingEngineConfig, EngineCounter
 from arch.encoding_image import encoding_image
 from arch.errors import InputError
@@ -227,10 +227,15 @@ def mlp_simulator(
 
 
 def nfp_simulator(
-    field: QuantizedField, config: NfpConfig, *, waves: Path | None = None, seed: int = 1
+    field: QuantizedField | FloatField,
+    config: NfpConfig,
+    *,
+    scales: Sequence[float] | None = None,
+    waves: Path | None = None,
+    seed: int = 1,
 ) -> NfpSimulator:
     """The neural fields processor with a field loaded: coordinates (for nerf: and codes) in, results out, raw."""
-    image = nfp_image(field, config)
+    image = nfp_image(field, config, scales=scales)
     return NfpSimulator(
         Nfp(config), "nfp", image,
         source="points", sink="results", n_outputs=n_results(field), waves=waves, seed=seed,

@@ -4,7 +4,7 @@ The two engines meet in one stream. A nano-batch's features are wanted once the 
 that depends on earlier nano-batches alone; so the engines' own models take turns, one nano-batch at a time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,7 @@ class NfpClock:
     field : the field that is loaded
     config : the processor
     primed : first clock in which features are taken
+    scales : for ``fp16``, the fp32 scale of each level where it is not the host's
 
     Raises
     ------
@@ -69,9 +70,11 @@ class NfpClock:
         If the field does not fit the processor.
     """
 
-    def __init__(self, field: FieldConfig, config: NfpConfig, *, primed: int = 0) -> None:
+    def __init__(
+        self, field: FieldConfig, config: NfpConfig, *, primed: int = 0, scales: Sequence[float] | None = None
+    ) -> None:
         self.config = config
-        self._encoding = EncodingClock(field.grid, config.encoding)
+        self._encoding = EncodingClock(field.grid, config.encoding, scales=scales)
         self._mlp = MlpClock(field.networks, config.mlp)
         self._primed = primed
         self._moved = -1  # clock of the last transfer of features
@@ -108,6 +111,7 @@ def nfp_cycles(
     coordinates_raw: np.ndarray,
     *,
     primed: int = 0,
+    scales: Sequence[float] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NfpTiming:
     """Clocks of a run on an empty processor, the source always valid and the sink always ready.
@@ -116,9 +120,10 @@ def nfp_cycles(
     ----------
     field : the field that is loaded
     config : the processor
-    coordinates_raw : (points, n_pos_dims) raw coordinates, 0 .. 2**23; at least one point
+    coordinates_raw : (points, n_pos_dims) raw coordinates, as ``EncodingClock.run`` takes them; at least one point
     primed : first clock in which features are taken; ``config.prime_cycles`` if the first point is taken in the clock
         behind the last load word
+    scales : for ``fp16``, the fp32 scale of each level where it is not the host's
     progress : called with (points done, points) after each nano-batch
 
     Raises
@@ -128,7 +133,7 @@ def nfp_cycles(
     """
     if len(coordinates_raw) == 0:
         raise InputError("number of points must be at least 1, not 0")
-    clock = NfpClock(field, config, primed=primed)
+    clock = NfpClock(field, config, primed=primed, scales=scales)
     parts = []
     for first in range(0, len(coordinates_raw), config.mlp.nano_batch):
         batch = coordinates_raw[first : first + config.mlp.nano_batch]

@@ -90,6 +90,17 @@ def test_a_network_that_cannot_run_is_one_sentence(
             ),
         ),
         (
+            ("nfp", "--vectors", "{folder}"),
+            (
+                "--vectors must come with --arithmetic fp16 and without --preset, --points, --pattern, "
+                "--log2-hashmap-size and --waves; its files hold fields and points"
+            ),
+        ),
+        (
+            ("nfp", "--arithmetic", "fp16", "--vectors", "{folder}"),
+            "the vectors must hold a field that the processor runs, not none",
+        ),
+        (
             ("mlp", "--arithmetic", "fp16", "--array", "8x8"),
             "rows of an engine of fp16 must be a multiple of 16 from 16 to 128, not 8",
         ),
@@ -105,7 +116,7 @@ def test_a_network_that_cannot_run_is_one_sentence(
             "arithmetic of a multi-point encoding must be int8 or int16, not fp16",
         ),
     ],
-    ids=["mlp-int8", "array", "outputs", "points-per-clock"],
+    ids=["mlp-int8", "nfp-int8", "no-field", "array", "outputs", "points-per-clock"],
 )
 def test_wrong_options_are_one_sentence(
     arguments: tuple[str, ...], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
