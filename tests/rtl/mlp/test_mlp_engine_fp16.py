@@ -51,7 +51,9 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.long) if case == "wide-outputs" else case for case in CASES]
+)
 def test_a_gpus_bits_in_the_models_clocks(case: str, seed: int) -> None:
     engine, config, vectors, split = CASES[case]
     assert {str(layer.split) for layer in plan_mlp(config, engine).layers} == {split}
