@@ -58,8 +58,11 @@ def test_the_librarys_networks_through_the_rtl(tmp_path: Path, capsys: pytest.Ca
             "inputs of {case} must be any x 32 numbers of float16, not of shape (5, 31) and float16",
         ),
         (
-            {"config": "Tanh"},
-            "activation of layer 1 must be one of None, ReLU, LeakyReLU on this MLP engine, not 'Tanh'",
+            {"config": "Sine"},
+            (
+                "activation of layer 1 must be one of None, ReLU, LeakyReLU, SiLU, Exponential, Sigmoid, Squareplus, "
+                "Softplus, Tanh on this MLP engine, not 'Sine'"
+            ),
         ),
     ],
     ids=["shape", "dtype", "inputs", "activation"],
@@ -86,7 +89,7 @@ def test_a_network_that_cannot_run_is_one_sentence(
             ("mlp", "--vectors", "{folder}"),
             (
                 "--vectors must come with --arithmetic fp16 and without --network, --batch, --activation, "
-                "--output-activation, --nano-batch and --waves; its files hold networks and inputs"
+                "--output-activation, --chunk, --nano-batch and --waves; its files hold networks and inputs"
             ),
         ),
         (
@@ -107,8 +110,8 @@ def test_a_network_that_cannot_run_is_one_sentence(
         (
             ("gemm", "--arithmetic", "fp16", "--n", "64"),
             (
-                "n_output_dims of a network must be at most 16 in fp16, not 64; "
-                "the library adds the products of a wider last layer in steps of 8"
+                "n_output_dims of a network of one layer must be at most 16 in fp16, not 64; "
+                "the library adds its products in steps of 8: take an engine of chunk 8"
             ),
         ),
         (
