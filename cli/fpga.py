@@ -41,6 +41,7 @@ def fpga(
     target, clocks = TARGET_MHZ.get(release), {}
     with progress(f"synthesising {release}") as update:
         cells = asdict(synthesise(config))
+        primitives = cells.pop("primitives")
         for seed in range(1, seeds + 1 if target else 1):
             update(seed, seeds + 1, f"placing and routing, seed {seed}")
             clocks[seed], bitstream = place_and_route(config, seed=seed)
@@ -59,6 +60,7 @@ def fpga(
                 "preset": release,
                 "device": config.device.name,
                 "cells": cells,
+                "primitives": primitives,
                 "device_cells": {what: held[what] for what in cells},
                 "clock_mhz": {str(seed): round(clock, 2) for seed, clock in clocks.items()},
                 "target_mhz": target,
@@ -72,7 +74,7 @@ def fpga(
         print_table(f"{release} on {config.device.name}", ("cells", "used", "device", "%"), rows)
         if target is not None:
             shown = [(seed, clock, target, 1e3 / target - 1e3 / clock) for seed, clock in clocks.items()]
-            print_table("routed, out of context", ("seed", "MHz", "needed MHz", "slack ns"), shown)
+            print_table("placed and routed", ("seed", "MHz", "needed MHz", "slack ns"), shown)
     if not good:
         note(f"ngpc: {release} is too {'slow' if fits else 'large'} for its {'clock' if fits else 'device'}")
         raise typer.Exit(1)

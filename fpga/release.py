@@ -1,17 +1,20 @@
 """What a released build takes on its device, by open tools: synthesis, and for an ECP5 place, route and pack.
 
-ECP5 builds are routed out of context, their ports neither placed nor timed: the AXI ports of a cluster are more than a
-package has pins, and belong to a bus inside the device. UltraScale+ builds are synthesised only; no open router exists.
+The AXI ports of a cluster are more than a package has pins, and belong to a bus inside the device. So ECP5 builds are
+placed, routed and packed with shift registers around them (``fpga.pins``), which are not counted. UltraScale+ builds
+are synthesised only; no open router exists. Each module is synthesised once, however many instances it has, and the
+counts are sums over the instances: nothing is shared between modules or merged across their ports.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from arch.errors import InputError
 from arch.release import ReleaseConfig
 from arch.whole_file import write_whole
-from fpga.flow import ECP5_45F, ECP5_85F, pack, routed_clock, synthesised_cells
+from fpga.flow import WIRE_PS, pack, routed_clock, synthesised_cells
+from fpga.pins import with_pins
 from rtl.modular import modular_verilog
 from rtl.nfp_top import NfpTop
 from rtl.verilog import BUILD_ROOT
@@ -21,17 +24,15 @@ __all__ = ["TARGET_MHZ", "BuildCells", "memory_blocks", "place_and_route", "synt
 TARGET_MHZ = {"ecp5-tiny": 80.0, "ecp5-85f": 60.0}
 """Clock a routed build must reach; less is negative slack."""
 
-WIRE_PS = 900
-"""Delay of a wire the mapper reckons with, as for the scheduler unit (``fpga/scheduler_ecp5.py``)."""
-
 _ECP5 = (
     "read_verilog {top}.v; synth_ecp5 -nowidelut -top {top} -run begin:map_luts; "
-    "techmap -map +/lattice/latches_map.v; abc9 -W {wire} -maxlut 4; clean; "
+    "techmap -map +/lattice/latches_map.v; opt_clean -purge; abc9 -W {wire} -maxlut 4; clean; "
     "synth_ecp5 -nowidelut -top {top} -run map_cells: -json {top}.json"
 )
+"""With no names of unused wires ahead of the LUT mapper, which stops on some without a word."""
 _ULTRASCALE_PLUS = (
     "read_verilog {top}.v; synth_xilinx -family xcup -noiopad -noclkbuf -top {top} -run begin:map_luts; "
-    "abc -luts 2:2,3,6:5; clean"
+    "opt_clean -purge; abc -luts 2:2,3,6:5; clean"
 )
 _MEMORIES = {
     "ecp5": "read_verilog {top}.v; synth_ecp5 -noflatten -top {top} -run begin:map_gates",
@@ -39,7 +40,7 @@ _MEMORIES = {
 }
 """As far as memories are mapped, module by module."""
 
-_DEVICES = {"ecp5-tiny": ECP5_45F, "ecp5-85f": ECP5_85F}
+_DEVICES = {"ecp5-tiny": ("--45k", "--package", "CABGA554"), "ecp5-85f": ("--85k", "--package", "CABGA756")}
 _KINDS = {
     "ecp5": {
         "luts": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4},
@@ -59,14 +60,24 @@ _KINDS = {
 UltraScale+, 18-kbit halves are counted."""
 
 
+_PRIMITIVES = {
+    "ecp5": ("LUT4", "CCU2C", "TRELLIS_DPR16X4", "TRELLIS_FF", "DP16KD", "MULT18X18D"),
+    "ultrascale+": ("RAMB36E2", "RAMB18E2", "URAM288", "DSP48E2"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuildCells:
-    """Cells after synthesis, in the units of ``arch.release.DeviceCapacity``."""
+    """Cells after synthesis, in the units of ``arch.release.DeviceCapacity``.
+
+    ``primitives`` are the device's own cells by name, a pair of halves and a whole RAM block apart.
+    """
 
     luts: int
     flip_flops: int
     block_rams: int
     multipliers: int
+    primitives: dict[str, int] = field(default_factory=dict)
 
 
 def _written(release: ReleaseConfig, folder: str = "") -> Path:
@@ -94,7 +105,7 @@ def synthesise(release: ReleaseConfig) -> BuildCells:
     sums = {what: _count(cells, release, what) for what in _KINDS[release.family]}
     if release.family == "ultrascale+":
         sums["block_rams"] = -(-sums["block_rams"] // 2)
-    return BuildCells(**sums)
+    return BuildCells(**sums, primitives={name: cells.get(name, 0) for name in _PRIMITIVES[release.family]})
 
 
 def memory_blocks(release: ReleaseConfig) -> dict[str, int]:
@@ -114,7 +125,11 @@ def memory_blocks(release: ReleaseConfig) -> dict[str, int]:
 
 
 def place_and_route(release: ReleaseConfig, *, seed: int) -> tuple[float, Path]:
-    """Place, route and pack what :func:`synthesise` left; returns the clock in MHz and the bitstream."""
-    stem = _stem(release)
-    clock = routed_clock(stem, seed=seed, out_of_context=True, device=_DEVICES[release.name])
-    return clock, pack(stem, seed=seed)
+    """Place, route and pack what :func:`synthesise` left; returns the clock in MHz and the bitstream.
+
+    The placer and the router aim at the clock the build must reach: a higher one makes more paths urgent than are.
+    """
+    whole = with_pins(_stem(release))
+    aim = ("--speed", "6", "--freq", str(TARGET_MHZ[release.name]), "--router", "router2")
+    clock = routed_clock(whole, seed=seed, out_of_context=False, device=(*_DEVICES[release.name], *aim))
+    return clock, pack(whole, seed=seed)

@@ -18,7 +18,7 @@ from fpga.release import TARGET_MHZ, place_and_route, synthesise
 __all__ = ["TABLE", "table_text"]
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "fpga_table.json"
-"""Rows by preset: configuration hash, cells, clock by seed in MHz."""
+"""Rows by preset: configuration hash, cells, the device's own cells by name, clock by seed in MHz."""
 
 _SEEDS = (1, 2, 3)
 
@@ -35,6 +35,11 @@ def table_text(rows: dict[str, dict]) -> str:
         clocks = row["clock_mhz"].values()
         clock = f"{max(clocks):.1f} ({len(clocks)} tried; needed {TARGET_MHZ[name]:.0f})" if clocks else "not routed"
         lines.append(f"| `{name}` | {device.name} | {cells} | {clock} |")
+    own = {
+        name: ", ".join(f"{count:,} {cell}" for cell, count in row["primitives"].items()) for name, row in rows.items()
+    }
+    lines += ["", "| preset | cells of the device |", "|---|---|"]
+    lines += [f"| `{name}` | {cells} |" for name, cells in own.items()]
     return "\n".join(lines)
 
 
@@ -50,11 +55,17 @@ def main() -> int:
     for name in arguments.presets or fpgas:
         release = RELEASES[name]
         cells, clocks = asdict(synthesise(release)), {}
+        primitives = cells.pop("primitives")
         if name in TARGET_MHZ:
             clocks = {str(seed): round(place_and_route(release, seed=seed)[0], 1) for seed in arguments.seeds}
             good &= max(clocks.values()) >= TARGET_MHZ[name]
         good &= all(count <= getattr(release.device, what) for what, count in cells.items())
-        rows[name] = {"config_hash": f"{config_hash(release.cluster):#010x}", "cells": cells, "clock_mhz": clocks}
+        rows[name] = {
+            "config_hash": f"{config_hash(release.cluster):#010x}",
+            "cells": cells,
+            "primitives": primitives,
+            "clock_mhz": clocks,
+        }
         rows = {preset: rows[preset] for preset in fpgas if preset in rows}
         write_whole(TABLE, json.dumps(rows, indent=2) + "\n")
     print(table_text(rows))

@@ -63,7 +63,7 @@ def test_the_exit_code_and_the_bitstream(
         best = max(clocks, key=clocks.get)
         assert written.read_bytes() == b"seed %d" % best
     found, shown, _ = _run(capsys, *arguments)
-    assert found == code and "LFE5U-45F" in shown and "out of context" in shown
+    assert found == code and "LFE5U-45F" in shown and "placed and routed" in shown
 
 
 def test_other_devices_are_synthesised_only(tools, capsys: pytest.CaptureFixture[str]) -> None:
