@@ -7,10 +7,17 @@ from arch.errors import InputError, check_instance, check_integer, check_positiv
 from arch.mlp_engine import MlpEngineConfig
 from arch.scheduler import SchedulerConfig
 
-__all__ = ["COUNTER_BITS", "NFP_COUNTERS", "QUEUE_CYCLES", "ClusterConfig", "NfpConfig"]
+__all__ = ["COUNTER_BITS", "MAX_BEAT_POINTS", "NFP_COUNTERS", "QUEUE_CYCLES", "ClusterConfig", "NfpConfig"]
 
 QUEUE_CYCLES = 2
 """Clocks from the write of an entry into an empty queue of the cluster to its earliest read."""
+
+MAX_BEAT_POINTS = 16
+"""Most points of a transfer on a cluster's streams."""
+
+_FAST_FIELD_MACS = 7168
+"""Products of a point of the field that runs fastest on a large array: nsdf, 32 features, 64 x 64, 16 outputs. An array
+of so many elements, busy in every clock, would take a point a clock."""
 
 NFP_COUNTERS = ("points", "results", "busy", "encoding_limits", "mlp_limits", "source_waits", "sink_waits")
 """Counters of a processor, ``COUNTER_BITS`` wide, in the order of its registers; they wrap.
@@ -94,6 +101,8 @@ class ClusterConfig:
         waits, one is encoded, one is in the array, one leaves
     reorder_batches : most nano-batches dealt to a processor whose results have not left the cluster, ``queued_batches``
         to 64; those that are finished wait for older ones of other processors
+    points_per_clock : points of a transfer on the cluster's streams, a power of two up to 16 that divides
+        ``nfp.mlp.nano_batch``; 0: as many as keep the processors busy, ``beat_points``
     clock_hz : clock of the cluster; NGPC (ISCA'23) implies 1 GHz without stating it
     """
 
@@ -101,6 +110,7 @@ class ClusterConfig:
     n_nfps: int = 8
     queued_batches: int = 4
     reorder_batches: int = 8
+    points_per_clock: int = 0
     scheduler: SchedulerConfig | None = None
     scheduler_unit: int = 1
     clock_hz: float = 1e9
@@ -115,4 +125,25 @@ class ClusterConfig:
             check_integer("scheduler_unit", self.scheduler_unit, 0, self.scheduler.n_units - 1)
         check_integer("queued_batches", self.queued_batches, 1, 16)
         check_integer("reorder_batches", self.reorder_batches, self.queued_batches, 64)
+        check_integer("points_per_clock", self.points_per_clock, 0, MAX_BEAT_POINTS)
+        points, nano_batch = self.points_per_clock, self.nfp.mlp.nano_batch
+        if points & (points - 1):
+            raise InputError(f"points_per_clock must be a power of two, or 0, not {points}")
+        if points and nano_batch % points:
+            raise InputError(f"points_per_clock must divide the nano-batch of {nano_batch} points, not be {points}")
         check_positive("clock_hz", self.clock_hz)
+
+    @property
+    def beat_points(self) -> int:
+        """Points of a transfer: ``points_per_clock``, or if that is 0 the least power of two that is enough.
+
+        Enough for all arrays to be busy in every clock with the field of the fewest products a point, and as many as
+        divide a nano-batch.
+        """
+        if self.points_per_clock:
+            return self.points_per_clock
+        mlp, points = self.nfp.mlp, 1
+        wanted = self.n_nfps * min(1.0, mlp.rows * mlp.cols / _FAST_FIELD_MACS)
+        while points < min(wanted, MAX_BEAT_POINTS) and mlp.nano_batch % (2 * points) == 0:
+            points *= 2
+        return points

@@ -26,6 +26,7 @@ __all__ = [
     "Register",
     "RegisterField",
     "RegisterMap",
+    "build_parameters",
     "config_hash",
     "elaborate_registers",
     "register_map",
@@ -111,10 +112,18 @@ class RegisterMap:
         return _named(self.registers, name, "register")
 
 
+def build_parameters(config: ClusterConfig) -> dict:
+    """All that a build is made of, nested: every parameter but the clock, which the hardware does not know.
+
+    ``points_per_clock`` is ``ClusterConfig.beat_points``, and is left out where it is 1.
+    """
+    parameters = {name: value for name, value in asdict(config).items() if name not in {"clock_hz", "points_per_clock"}}
+    return parameters | ({"points_per_clock": config.beat_points} if config.beat_points > 1 else {})
+
+
 def config_hash(config: ClusterConfig) -> int:
-    """32 bits that name a build: the first of the SHA-256 of its parameters as JSON, keys sorted, without the clock."""
-    parameters = {name: value for name, value in asdict(config).items() if name != "clock_hz"}
-    text = json.dumps(parameters, sort_keys=True, separators=(",", ":"))
+    """32 bits that name a build: the first of the SHA-256 of its parameters as JSON, keys sorted."""
+    text = json.dumps(build_parameters(config), sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
@@ -147,6 +156,7 @@ def elaborate_registers(config: ClusterConfig) -> AddrmapNode:
         "SIDE_FIRST": mlp.side_first,
         "SIDE_INPUTS": mlp.side_inputs,
         "N_NFPS": config.n_nfps,
+        "POINTS_PER_CLOCK": config.beat_points,
         "MAX_OUTPUTS": config.nfp.max_outputs,
         "CONFIG_HASH": config_hash(config),
     }

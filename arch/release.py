@@ -153,7 +153,7 @@ _BUILDS = (
         name="asic-ngpc",
         cluster=ClusterConfig(
             nfp=replace(NFPS["ngpc"], mlp=replace(NFPS["ngpc"].mlp, fission=True)),
-            n_nfps=4,  # points are dealt one a clock: a fifth processor of 2 to 3.25 clocks a point would wait
+            n_nfps=4,
             scheduler=_SCHEDULER,
         ),
         device=None,

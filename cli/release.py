@@ -11,13 +11,18 @@ from arch.presets import preset
 from arch.release import RELEASES, ReleaseConfig
 from arch.whole_file import make_directory
 
-__all__ = ["release_digest", "write_release"]
+__all__ = ["release_digest", "write_build", "write_release"]
 
 _HEADER = "// {top}: preset {name} of Open NGPC. Generated; Apache-2.0.\n"
 
 
 def write_release(name: str, out: Path, update: Callable[[int, int], None] | None = None) -> list[Path]:
-    """Write the release preset ``name`` into ``out``; returns the files, sorted.
+    """Write the release preset ``name`` into ``out``: :func:`write_build`; raises InputError if there is none."""
+    return write_build(preset("release", RELEASES, name), out, update)
+
+
+def write_build(release: ReleaseConfig, out: Path, update: Callable[[int, int], None] | None = None) -> list[Path]:
+    """Write a build into ``out``; returns the files, sorted.
 
     The same sources and tools give the same bytes. All files are made elsewhere and moved into place at the end; of
     what ``out`` held before, files of the same names are replaced and others stay.
@@ -25,9 +30,8 @@ def write_release(name: str, out: Path, update: Callable[[int, int], None] | Non
     Raises
     ------
     InputError
-        If the preset is unknown, Yosys cannot run or the directory cannot be written.
+        If Yosys cannot run or the directory cannot be written.
     """
-    release = preset("release", RELEASES, name)
     make_directory(out)
     with tempfile.TemporaryDirectory(dir=out, prefix=".ngpc-") as folder:
         parts = (_verilog_and_texts, _smoke_test, _register_documents)

@@ -29,6 +29,9 @@ class Transport(Protocol):
     def exchange(self, points: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Send points and take as many results, both streams at once.
 
+        How many words a transfer of the hardware's streams holds is the transport's own business: the words of a run
+        follow one another, and only its last transfer is not full.
+
         Parameters
         ----------
         points : (n, bytes) uint8 words

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from arch.axis_format import AxisFormat, complete_format, issue_format, load_format, points_format, results_format
-from arch.register_map import config_hash
+from arch.register_map import build_parameters, config_hash
 from arch.release import ReleaseConfig
 
 __all__ = ["WAIVERS", "release_texts"]
@@ -110,19 +110,21 @@ def _parameters(release: ReleaseConfig) -> dict:
             if unit != cluster.scheduler_unit:
                 streams[f"m_axis_issue{unit}"] = issue_format(cluster.scheduler)
                 streams[f"s_axis_complete{unit}"] = complete_format(cluster.scheduler)
-    parameters = {name: value for name, value in asdict(cluster).items() if name != "clock_hz"}
+    wide = dict.fromkeys(("s_axis_points", "m_axis_results"), cluster.beat_points)
     return {
         "preset": release.name,
         "top": release.top,
         "version": VERSION,
         "config_hash": f"{config_hash(cluster):#010x}",
-        "cluster": parameters,
-        "streams": {name: _stream(words) for name, words in streams.items()},
+        "cluster": build_parameters(cluster),
+        "streams": {name: _stream(words, wide.get(name, 1)) for name, words in streams.items()},
     }
 
 
-def _stream(words: AxisFormat) -> dict:
-    return {"bytes": words.data_bytes, "fields": [asdict(field) for field in words.fields]}
+def _stream(words: AxisFormat, beat: int) -> dict:
+    """Layout of a stream: bytes of TDATA, and where the fields of its first word lie in it."""
+    several = {"words": beat, "word_bytes": words.data_bytes} if beat > 1 else {}
+    return {"bytes": beat * words.data_bytes, **several, "fields": [asdict(field) for field in words.fields]}
 
 
 def _page(release: ReleaseConfig, resources: dict) -> str:

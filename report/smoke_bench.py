@@ -44,27 +44,65 @@ def smoke_bench_files(
         for name in ("id", "config_hash")
     ]
     clocks = len(load) + len(points) * timed_clocks // (len(points) - timed_first)
+    beat = release.cluster.beat_points
+    beats, point_lines = _transfers(points, last, beat)
     values = {
         "TOP": release.top,
         "LOADS": len(load),
-        "POINTS": len(points),
-        "POINT_BITS": 8 * points.shape[1],
-        "RESULT_BITS": 8 * results.shape[1],
-        "TIMED_FIRST": timed_first,
+        "POINTS": len(point_lines),
+        "POINT_BITS": 8 * beat * points.shape[1],
+        "RESULT_BITS": 8 * beat * results.shape[1],
+        "COUNT": "POINTS" if beat == 1 else len(points),
+        "TIMED_FIRST": beats[timed_first],
         "TIMED_CLOCKS": timed_clocks,
         "LIMIT": 3 * clocks + 5000,
         "ADDRESSES": "\n".join(addresses),
         "OUTSIDE": "\n".join(_outside(release)),
+        **_wide(beat, points.shape[1], results.shape[1]),
     }
     bench = _TEMPLATE.read_text(encoding="utf-8")
     for name, value in values.items():
         bench = bench.replace(f"@{name}@", str(value))
-    ends = [int(end) for end in last]
     return {
         f"{release.top}_smoke.v": bench,
         "load.hex": "".join(f"{_hex(word)}\n" for word in load),
-        "points.hex": "".join(f"{end:x}{_hex(word)}\n" for end, word in zip(ends, points, strict=True)),
-        "results.hex": "".join(f"{end:x}{_hex(word)}\n" for end, word in zip(ends, results, strict=True)),
+        "points.hex": "".join(point_lines),
+        "results.hex": "".join(_transfers(results, last, beat)[1]),
+    }
+
+
+def _transfers(words: np.ndarray, last: np.ndarray, beat: int) -> tuple[list[int], list[str]]:
+    """In which transfer each word goes, and the transfers' lines: which words there are, TLAST and TDATA."""
+    numbers, lines, held = [], [], []
+    for word, ends in zip(words, last, strict=True):
+        numbers.append(len(lines))
+        held.append(word)
+        if ends or len(held) == beat:
+            data = np.concatenate([*held, np.zeros((beat - len(held)) * len(word), dtype=np.uint8)])
+            front = int(ends) | (0 if beat == 1 else ((1 << len(held)) - 1) << 1)
+            lines.append(f"{front:x}{_hex(data)}\n")
+            held = []
+    return numbers, lines
+
+
+def _wide(beat: int, point_bytes: int, result_bytes: int) -> dict[str, str]:
+    """What the bench says otherwise of streams with several words a transfer: TKEEP and TUSER of each word."""
+    if beat == 1:
+        return {
+            "POINTS_ARE": "points and results", "ABOVE": "", "IN_FRONT": "TLAST", "USER_BITS": "",
+            "POINT_KEEP": "{POINT_BITS/8{1'b1}}", "RESULT_KEEP": "(&result_keep) !== 1'b1",
+        }  # fmt: skip
+    keeps = {
+        name: ", ".join(f"{{{size}{{{name}_now[{name.upper()}_BITS+{word + 1}]}}}}" for word in reversed(range(beat)))
+        for name, size in (("point", point_bytes), ("result", result_bytes))
+    }
+    return {
+        "POINTS_ARE": f"transfers of up to {beat} points, and of results",
+        "ABOVE": f"+{beat}",
+        "IN_FRONT": "which words there are and TLAST",
+        "USER_BITS": f"[{beat - 1}:0] ",
+        "POINT_KEEP": f"{{{keeps['point']}}}",
+        "RESULT_KEEP": f"result_keep !== {{{keeps['result']}}}",
     }
 
 

@@ -7,7 +7,7 @@
 
 module @TOP@_smoke;
   localparam integer LOADS = @LOADS@;                 // load words
-  localparam integer POINTS = @POINTS@;               // points and results
+  localparam integer POINTS = @POINTS@;               // @POINTS_ARE@
   localparam integer POINT_BITS = @POINT_BITS@;       // of a point's TDATA
   localparam integer RESULT_BITS = @RESULT_BITS@;     // of a result's TDATA
   localparam integer TIMED_FIRST = @TIMED_FIRST@;     // first point of the run without pauses
@@ -31,12 +31,12 @@ module @TOP@_smoke;
 
   // streams: words in memory, how many may go, how many went
   reg  [127:0]         load_words [0:LOADS-1];
-  reg  [POINT_BITS:0]  point_words [0:POINTS-1];      // TLAST in front of TDATA
-  reg  [RESULT_BITS:0] result_words [0:POINTS-1];
+  reg  [POINT_BITS@ABOVE@:0]  point_words [0:POINTS-1];      // @IN_FRONT@ in front of TDATA
+  reg  [RESULT_BITS@ABOVE@:0] result_words [0:POINTS-1];
   integer loads_sent, points_sent, results_taken, loads_allowed, points_allowed;
   reg     load_valid, point_valid, result_ready, pauses;
   wire    load_ready, point_ready, result_valid, result_last;
-  wire    result_user;
+  wire    @USER_BITS@result_user;
   wire [RESULT_BITS-1:0]   result_data;
   wire [RESULT_BITS/8-1:0] result_keep;
   wire irq;
@@ -44,8 +44,8 @@ module @TOP@_smoke;
   reg [15:0] noise;
 
   wire [127:0]          load_now = load_words[loads_sent < LOADS ? loads_sent : 0];
-  wire [POINT_BITS:0]   point_now = point_words[points_sent < POINTS ? points_sent : 0];
-  wire [RESULT_BITS:0]  result_now = result_words[results_taken < POINTS ? results_taken : 0];
+  wire [POINT_BITS@ABOVE@:0]   point_now = point_words[points_sent < POINTS ? points_sent : 0];
+  wire [RESULT_BITS@ABOVE@:0]  result_now = result_words[results_taken < POINTS ? results_taken : 0];
 
   @TOP@ dut (
     .clk(clk),
@@ -58,7 +58,7 @@ module @TOP@_smoke;
     .s_axil_rdata(rdata), .s_axil_rresp(rresp), .s_axil_rvalid(rvalid), .s_axil_rready(rready),
     .s_axis_load_tdata(load_now), .s_axis_load_tkeep(16'hffff), .s_axis_load_tlast(1'b0),
     .s_axis_load_tvalid(load_valid), .s_axis_load_tready(load_ready),
-    .s_axis_points_tdata(point_now[POINT_BITS-1:0]), .s_axis_points_tkeep({POINT_BITS/8{1'b1}}),
+    .s_axis_points_tdata(point_now[POINT_BITS-1:0]), .s_axis_points_tkeep(@POINT_KEEP@),
     .s_axis_points_tlast(point_now[POINT_BITS]),
     .s_axis_points_tvalid(point_valid), .s_axis_points_tready(point_ready),
 @OUTSIDE@
@@ -107,7 +107,7 @@ module @TOP@_smoke;
       else begin
         if (result_data !== result_now[RESULT_BITS-1:0]) fail(2, results_taken);
         if (result_last !== result_now[RESULT_BITS]) fail(3, results_taken);
-        if (result_user !== 1'b0 | (&result_keep) !== 1'b1) fail(4, results_taken);
+        if (result_user !== 1'b0 | @RESULT_KEEP@) fail(4, results_taken);
       end
       results_taken <= results_taken + 1;
       last_clock <= clocks;
@@ -223,8 +223,8 @@ module @TOP@_smoke;
       fail(17, 0);
     end
     write(CONTROL_ADDRESS, 32'h1);
-    expect_register(POINTS_ADDRESS, POINTS, 18);
-    expect_register(RESULTS_ADDRESS, POINTS, 19);
+    expect_register(POINTS_ADDRESS, @COUNT@, 18);
+    expect_register(RESULTS_ADDRESS, @COUNT@, 19);
     expect_register(STATUS_ADDRESS, 32'h0, 20);
     expect_register(FAILED_ADDRESS, 32'h0, 21);
     finish_test;

@@ -40,8 +40,10 @@ class NfpTop(Component):
     -------
     s_axil_* : AXI4-Lite, 12-bit byte addresses, 32-bit data: the registers of ``arch/ngpc.rdl``
     s_axis_load_* : AXI4-Stream, load words (``arch.axis_format.load_format``)
-    s_axis_points_* : AXI4-Stream, points (``points_format``); TLAST ends a run
-    m_axis_results_* : AXI4-Stream, results (``results_format``); TLAST ends a run, TUSER marks an error
+    s_axis_points_* : AXI4-Stream, points (``points_format``), ``config.beat_points`` a transfer; TLAST ends a run, and
+        with it a transfer may have fewer: TKEEP tells
+    m_axis_results_* : AXI4-Stream, results (``results_format``), likewise; TLAST ends a run, TUSER marks errors, a bit
+        a result
     m_axis_issue<u>_*, s_axis_complete<u>_* : AXI4-Stream, only with a scheduler, for every unit u of it but the
         cluster: what it shall execute (``issue_format``), and what is complete (``complete_format``)
     irq : Out(1), level, high while an enabled bit of ``irq_status`` is set
@@ -49,11 +51,12 @@ class NfpTop(Component):
 
     def __init__(self, config: ClusterConfig, make_nfp: Callable[[NfpConfig], Component] = Nfp) -> None:
         self.config, self._make_nfp = config, make_nfp
+        beat = config.beat_points
         buses = {
             "s_axil": AxiLiteSignature().flip(),
             "s_axis_load": AxisSignature(load_format().data_bytes).flip(),
-            "s_axis_points": AxisSignature(points_format(config.nfp).data_bytes).flip(),
-            "m_axis_results": AxisSignature(results_format(config.nfp).data_bytes, user_bits=1),
+            "s_axis_points": AxisSignature(beat * points_format(config.nfp).data_bytes).flip(),
+            "m_axis_results": AxisSignature(beat * results_format(config.nfp).data_bytes, user_bits=beat),
         }
         scheduler = config.scheduler
         units = range(scheduler.n_units) if scheduler else ()
@@ -73,8 +76,12 @@ class NfpTop(Component):
         m.submodules.registers = registers = AxiLiteRegisters(register_map(config))
         m.submodules.cluster = cluster = (ScheduledCluster if config.scheduler else NfpCluster)(config, self._make_nfp)
         m.submodules.load = load = FromAxis(cluster.load.payload.shape(), load_format())
-        m.submodules.points = points = FromAxis(cluster.points.payload.shape(), points_format(config.nfp))
-        m.submodules.results = results = ToAxis(cluster.results.payload.shape(), results_format(config.nfp))
+        m.submodules.points = points = FromAxis(
+            cluster.points.payload.shape(), points_format(config.nfp), config.beat_points
+        )
+        m.submodules.results = results = ToAxis(
+            cluster.results.payload.shape(), results_format(config.nfp), config.beat_points
+        )
         connect_stream(m, load.o, cluster.load)
         connect_stream(m, points.o, cluster.points)
         connect_stream(m, cluster.results, results.i)

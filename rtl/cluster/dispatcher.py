@@ -5,7 +5,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from arch.nfp import ClusterConfig
-from rtl.streams import PointLayout
+from rtl.cluster.beats import point_beats
 
 __all__ = ["Dispatcher", "TagLayout"]
 
@@ -25,7 +25,8 @@ class Dispatcher(Component):
     eligible when the nano-batch's first point is taken. A nano-batch has ``nano_batch`` points or ends with ``last``;
     its last point carries ``last``. A processor that is eligible must have room for a whole nano-batch.
 
-    *Timing*: no clock of latency, a point a clock; ``i.ready`` depends on registers and on ``eligible`` and ``hold``.
+    *Timing*: no clock of latency, a point, or a beat of points, a clock; ``i.ready`` depends on registers and on
+    ``eligible`` and ``hold``.
 
     Parameters
     ----------
@@ -33,11 +34,11 @@ class Dispatcher(Component):
 
     Members
     -------
-    i : In(stream of points)
+    i : In(stream of ``point_beats(config)``)
     eligible : In(n_nfps), which processors may have a nano-batch
     hold : In(1), no nano-batch begins
     w_en : Out(n_nfps), the processor that takes ``w_data`` now
-    w_data : Out(PointLayout)
+    w_data : Out(``point_beats(config)``)
     opened : Out(n_nfps), a nano-batch begins on this processor
     dealing : Out(n_nfps), a nano-batch for this processor has begun and not all its points are dealt
     tag_valid, tag : Out, a nano-batch is dealt whole
@@ -45,9 +46,7 @@ class Dispatcher(Component):
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
-        mlp = config.nfp.mlp
-        points = PointLayout(config.nfp.encoding.n_pos_dims, mlp.side_inputs, mlp.profile.value_bits)
-        n_nfps = config.n_nfps
+        points, n_nfps = point_beats(config), config.n_nfps
         super().__init__(
             {
                 "i": In(stream.Signature(points)),
@@ -64,7 +63,7 @@ class Dispatcher(Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        n_nfps = self.config.n_nfps
+        n_nfps, points = self.config.n_nfps, self.config.beat_points
         open_, current = Signal(), Signal(range(max(2, n_nfps)), init=n_nfps - 1)
         count, chosen = Signal.like(self.tag.n), Signal(range(max(2, n_nfps)))
         m.d.comb += [
@@ -72,7 +71,7 @@ class Dispatcher(Component):
             self.i.ready.eq(open_ | (self.eligible.any() & ~self.hold)),
         ]
         take = self.i.valid & self.i.ready
-        ends = self.i.payload.last | (count == self.config.nfp.mlp.nano_batch - 1)
+        ends = self.i.payload.last | (count == self.config.nfp.mlp.nano_batch - points)
         one_hot = Array(1 << number for number in range(n_nfps))[chosen]
         m.d.comb += [
             self.w_en.eq(Mux(take, one_hot, 0)),
@@ -82,11 +81,11 @@ class Dispatcher(Component):
             self.dealing.eq(Mux(open_, one_hot, 0)),
             self.tag_valid.eq(take & ends),
             self.tag.nfp.eq(chosen),
-            self.tag.n.eq(count),
+            self.tag.n.eq(count if points == 1 else count + self.i.payload.n),
             self.tag.last.eq(self.i.payload.last),
         ]
         with m.If(take):
-            m.d.sync += [current.eq(chosen), open_.eq(~ends), count.eq(Mux(ends, 0, count + 1))]
+            m.d.sync += [current.eq(chosen), open_.eq(~ends), count.eq(Mux(ends, 0, count + points))]
         return m
 
     def _next(self, m: Module, current: Value) -> Signal:

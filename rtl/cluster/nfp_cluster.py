@@ -4,18 +4,19 @@ from collections.abc import Callable
 from functools import reduce
 from operator import add
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from arch.nfp import COUNTER_BITS, ClusterConfig, NfpConfig
-from rtl.cluster.collector import Collector, ResultLayout
+from rtl.cluster.beats import point_beats, result_beats
+from rtl.cluster.collector import Collector
 from rtl.cluster.dispatcher import Dispatcher
 from rtl.cluster.load_broadcast import LoadBroadcast
 from rtl.cluster.nfp_lane import NfpLane
 from rtl.nfp.nfp import Nfp
 from rtl.nfp.nfp_counters import CountersLayout
-from rtl.streams import LoadLayout, PointLayout
+from rtl.streams import LoadLayout
 
 __all__ = ["NfpCluster"]
 
@@ -26,8 +27,8 @@ class NfpCluster(Component):
     Guarantee: one result a point, in order. A slow processor gets fewer nano-batches; one that stops is found by the
     watchdog, its nano-batches leave as errors and the others go on; if none is left all points leave as errors.
 
-    *Timing*: points are dealt one a clock, so processors of c clocks a point run side by side up to c of them.
-    ``sim.engine.cluster`` gives every clock.
+    *Timing*: points are dealt ``config.beat_points`` a clock, so of processors of c clocks a point up to c times as
+    many run side by side. ``sim.engine.cluster`` gives every clock.
 
     *Loading*: a load word goes to all processors. It waits until the results of all points have left; while it waits no
     nano-batch begins.
@@ -40,8 +41,8 @@ class NfpCluster(Component):
     Members
     -------
     load : In(stream of LoadLayout), ``arch.nfp_image``
-    points : In(stream of PointLayout)
-    results : Out(stream of ResultLayout)
+    points : In(stream of ``point_beats(config)``)
+    results : Out(stream of ``result_beats(config)``)
     watchdog : In(32), clocks without a result after which a processor with work has failed; 0: never
     failed : Out(n_nfps), processors that failed
     busy : Out(1), points are inside
@@ -52,14 +53,12 @@ class NfpCluster(Component):
 
     def __init__(self, config: ClusterConfig, make_nfp: Callable[[NfpConfig], Component] = Nfp) -> None:
         self.config = config
-        mlp = config.nfp.mlp
-        points = PointLayout(config.nfp.encoding.n_pos_dims, mlp.side_inputs, mlp.profile.value_bits)
         self._lanes = [NfpLane(config, make_nfp) for _ in range(config.n_nfps)]
         super().__init__(
             {
                 "load": In(stream.Signature(LoadLayout())),
-                "points": In(stream.Signature(points)),
-                "results": Out(stream.Signature(ResultLayout(config.nfp))),
+                "points": In(stream.Signature(point_beats(config))),
+                "results": Out(stream.Signature(result_beats(config))),
                 "watchdog": In(COUNTER_BITS),
                 "failed": Out(config.n_nfps),
                 "busy": Out(1),
@@ -110,8 +109,8 @@ class NfpCluster(Component):
         with m.If(point.valid & point.ready):
             m.d.sync += in_run.eq(~point.payload.last)
         events = {
-            "points": point.valid & point.ready,
-            "results": result.valid & result.ready,
+            "points": self._moved(point),
+            "results": self._moved(result),
             "busy": self.busy | point.valid & point.ready,
             "source_waits": point.ready & ~point.valid & in_run,
             "sink_waits": result.valid & ~result.ready,
@@ -120,3 +119,8 @@ class NfpCluster(Component):
             m.d.sync += self.counters[name].eq(self.counters[name] + event)
         for name in ("encoding_limits", "mlp_limits"):
             m.d.sync += self.counters[name].eq(reduce(add, (lane.counters[name] for lane in self._lanes)))
+
+    def _moved(self, beats: stream.Interface) -> Value:
+        """Points that a transfer moves in this clock."""
+        moves = beats.valid & beats.ready
+        return moves if self.config.beat_points == 1 else Mux(moves, beats.payload.n + 1, 0)

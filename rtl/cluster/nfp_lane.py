@@ -2,17 +2,27 @@
 
 from collections.abc import Callable
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, ValueLike
 from amaranth.lib import stream
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from arch.nfp import COUNTER_BITS, ClusterConfig, NfpConfig
+from rtl.cluster.beat_gatherer import BeatGatherer
+from rtl.cluster.beat_splitter import BeatSplitter
+from rtl.cluster.beats import point_beats
+from rtl.cluster.collector import queued_results
 from rtl.nfp.nfp import Nfp
 from rtl.nfp.nfp_counters import CountersLayout
-from rtl.streams import LoadLayout, PointLayout, VectorLayout
+from rtl.streams import LoadLayout
 
 __all__ = ["NfpLane"]
+
+_FLUSH_CYCLES = 3
+"""Clocks from the watchdog's verdict on a processor to ``failed``, with beats: what was flushed can leave by then."""
+
+_Ends = tuple[stream.Interface, tuple[ValueLike, ValueLike], ValueLike]
+"""What takes points; whether a word goes into the queue of results, and which; whether the lane has failed."""
 
 
 class NfpLane(Component):
@@ -27,7 +37,11 @@ class NfpLane(Component):
     results it had before stay. When all processors have failed it takes points again, to
     drop them: they leave the cluster as errors, and nothing upstream waits for ever.
 
-    *Timing*: two clocks from ``w_en`` to the processor, two from the processor's result to ``results``.
+    With several points a clock the queues hold beats; the processor still takes and gives one a clock. A failed
+    processor's unfinished beat goes into the queue before the lane counts as failed.
+
+    *Timing*: two clocks from ``w_en`` to the processor, two from the processor's result, or the last one of a beat, to
+    ``results``.
 
     Parameters
     ----------
@@ -37,32 +51,31 @@ class NfpLane(Component):
     Members
     -------
     load : In(stream of LoadLayout)
-    w_en, w_data : In, a point
+    w_en, w_data : In, a point, or a beat of points (``point_beats(config)``)
     opened : In(1), with the first point of a nano-batch
     dealing : In(1), more points of the present nano-batch will follow
     returned : In(1), the last result of a nano-batch leaves the cluster
     watchdog : In(32), clocks; 0: never
     all_failed : In(1), there is no other processor left
-    results : Out(stream of VectorLayout), in order
+    results : Out(stream of ``queued_results(config)``), in order
     eligible, failed, idle : Out(1); idle if all its results have left the cluster
     counters : Out(CountersLayout())
     """
 
     def __init__(self, config: ClusterConfig, make_nfp: Callable[[NfpConfig], Component] = Nfp) -> None:
         self.config = config
-        mlp, bits = config.nfp.mlp, config.nfp.mlp.profile.value_bits
         self._nfp = make_nfp(config.nfp)
         super().__init__(
             {
                 "load": In(stream.Signature(LoadLayout())),
                 "w_en": In(1),
-                "w_data": In(PointLayout(config.nfp.encoding.n_pos_dims, mlp.side_inputs, bits)),
+                "w_data": In(point_beats(config)),
                 "opened": In(1),
                 "dealing": In(1),
                 "returned": In(1),
                 "watchdog": In(COUNTER_BITS),
                 "all_failed": In(1),
-                "results": Out(stream.Signature(VectorLayout(config.nfp.max_outputs, bits))),
+                "results": Out(stream.Signature(queued_results(config))),
                 "eligible": Out(1),
                 "failed": Out(1),
                 "idle": Out(1),
@@ -72,33 +85,55 @@ class NfpLane(Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, nano_batch = self.config, self.config.nfp.mlp.nano_batch
+        config = self.config
+        batch_beats = config.nfp.mlp.nano_batch // config.beat_points
         m.submodules.nfp = nfp = self._nfp
         m.submodules.point_queue = points = SyncFIFOBuffered(
-            width=len(self.w_data.as_value()), depth=config.queued_batches * nano_batch
+            width=len(self.w_data.as_value()), depth=config.queued_batches * batch_beats
         )
         m.submodules.result_queue = results = SyncFIFOBuffered(
-            width=len(nfp.results.payload.as_value()), depth=config.reorder_batches * nano_batch
+            width=len(self.results.payload.as_value()), depth=config.reorder_batches * batch_beats
         )
         dead = Signal()
         connect(m, flipped(self.load), nfp.load)
+        taker, given, failed = (self._beats if config.beat_points > 1 else self._singles)(m, dead)
         m.d.comb += [
             points.w_en.eq(self.w_en),
             points.w_data.eq(self.w_data),
-            nfp.points.payload.eq(points.r_data),
-            nfp.points.valid.eq(points.r_rdy),
-            points.r_en.eq(nfp.points.ready),
+            taker.payload.eq(points.r_data),
+            taker.valid.eq(points.r_rdy),
+            points.r_en.eq(taker.ready),
             nfp.results.ready.eq(1),
-            results.w_en.eq(nfp.results.valid & ~dead),
-            results.w_data.eq(nfp.results.payload),
+            results.w_en.eq(given[0]),
+            results.w_data.eq(given[1]),
             self.results.payload.eq(results.r_data),
             self.results.valid.eq(results.r_rdy),
             results.r_en.eq(self.results.ready),
-            self.failed.eq(dead),  # at least three clocks behind its last result, which can leave by then
+            self.failed.eq(failed),
             self.counters.eq(nfp.counters),
         ]
         self._credit(m, nfp.results.valid & nfp.results.payload.last, dead)
         return m
+
+    def _singles(self, _m: Module, dead: Signal) -> _Ends:
+        """A point at a time; ``dead`` comes at least three clocks behind the last result, which can leave by then."""
+        results = self._nfp.results
+        return self._nfp.points, (results.valid & ~dead, results.payload), dead
+
+    def _beats(self, m: Module, dead: Signal) -> _Ends:
+        """Several at a time: points of a beat one after the other, results gathered."""
+        results = self._nfp.results
+        m.submodules.splitter = splitter = BeatSplitter(self.config)
+        m.submodules.gatherer = gatherer = BeatGatherer(self.config)
+        connect(m, splitter.o, self._nfp.points)
+        since = Signal(_FLUSH_CYCLES)  # bit k: dead for more than k clocks
+        m.d.sync += since.eq(dead | since << 1)
+        m.d.comb += [
+            gatherer.valid.eq(results.valid & ~dead),
+            gatherer.result.eq(results.payload),
+            gatherer.flush.eq(dead & ~since[0]),
+        ]
+        return splitter.i, (gatherer.w_en, gatherer.w_data), since[-1]
 
     def _credit(self, m: Module, finished: Signal, dead: Signal) -> None:
         config = self.config

@@ -5,8 +5,8 @@ from amaranth.lib import enum, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from arch.nfp import ClusterConfig
+from rtl.cluster.beats import point_beats
 from rtl.scheduler.supervision_signature import completion_signature, offer_layout
-from rtl.streams import PointLayout
 
 __all__ = ["RunUnit"]
 
@@ -36,7 +36,7 @@ class RunUnit(Component):
     scheduled : In(1); changes while no point is inside
     issue : In(stream), descriptor and iteration
     complete : Out(completion); in supervised builds an error if a result of the run is one
-    i, o : In, Out(stream of PointLayout)
+    i, o : In, Out(stream of ``point_beats(config)``)
     result_moves, result_last, result_error : In, a result leaves the cluster; it ends a run; its processor failed
     active : Out(1), a nano-operation is in work
     index : Out, its descriptor
@@ -45,8 +45,7 @@ class RunUnit(Component):
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
-        mlp = config.nfp.mlp
-        points = stream.Signature(PointLayout(config.nfp.encoding.n_pos_dims, mlp.side_inputs, mlp.profile.value_bits))
+        points = stream.Signature(point_beats(config))
         issue, completion = offer_layout(config.scheduler), completion_signature(config.scheduler)
         super().__init__(
             {

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 from arch.load import LoadTarget
 from arch.load_check import FAULT_BITS
 from arch.nfp import COUNTER_BITS, ClusterConfig, NfpConfig
-from rtl.cluster.collector import ResultLayout
+from rtl.cluster.beats import point_beats, result_beats
 from rtl.cluster.nfp_cluster import NfpCluster
 from rtl.cluster.program_loader import ProgramLoader
 from rtl.cluster.run_unit import RunUnit
@@ -18,7 +18,7 @@ from rtl.nfp.nfp_counters import CountersLayout
 from rtl.scheduler.scheduler_unit import CYCLE_BITS
 from rtl.scheduler.supervised_scheduler import scheduler_of
 from rtl.scheduler.supervision_signature import completion_signature, offer_layout, supervision_members
-from rtl.streams import LoadLayout, PointLayout
+from rtl.streams import LoadLayout
 
 __all__ = ["ScheduledCluster"]
 
@@ -56,8 +56,7 @@ class ScheduledCluster(Component):
 
     def __init__(self, config: ClusterConfig, make_nfp: Callable[[NfpConfig], Component] = Nfp) -> None:
         self.config = config
-        mlp, scheduler = config.nfp.mlp, config.scheduler
-        points = PointLayout(config.nfp.encoding.n_pos_dims, mlp.side_inputs, mlp.profile.value_bits)
+        scheduler = config.scheduler
         self._cluster = NfpCluster(config, make_nfp)
         self._scheduler = scheduler_of(scheduler)
         self._outside = [unit for unit in range(scheduler.n_units) if unit != config.scheduler_unit]
@@ -65,8 +64,8 @@ class ScheduledCluster(Component):
         super().__init__(
             {
                 "load": In(stream.Signature(LoadLayout())),
-                "points": In(stream.Signature(points)),
-                "results": Out(stream.Signature(ResultLayout(config.nfp))),
+                "points": In(stream.Signature(point_beats(config))),
+                "results": Out(stream.Signature(result_beats(config))),
                 "watchdog": In(COUNTER_BITS),
                 "failed": Out(config.n_nfps),
                 "busy": Out(1),
@@ -102,6 +101,7 @@ class ScheduledCluster(Component):
         for place, unit in enumerate(self._outside):
             connect(m, scheduler.issue[unit], flipped(self.issue[place]))
             connect(m, flipped(self.complete[place]), scheduler.complete[unit])
+        errors = self.results.payload.error
         m.d.comb += [
             cluster.watchdog.eq(self.watchdog),
             self.failed.eq(cluster.failed),
@@ -115,7 +115,7 @@ class ScheduledCluster(Component):
             run.scheduled.eq(self.scheduled),
             run.result_moves.eq(self.results.valid & self.results.ready),
             run.result_last.eq(self.results.payload.last),
-            run.result_error.eq(self.results.payload.error),
+            run.result_error.eq(errors.any() if self.config.beat_points > 1 else errors),
             self.run_active.eq(run.active),
             self.run_index.eq(run.index),
             self.run_error.eq(run.error),

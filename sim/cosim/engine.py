@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 
 from arch.checkpoint import FloatField, FloatMlp, QuantizedField, QuantizedMlp
 from arch.encoding_engine import EncodingEngineConfig, EngineCounter
@@ -79,6 +80,7 @@ class EngineSimulator:
     image : what to load first
     source, sink : names of the streams of vectors and results
     n_outputs : elements of a result that mean something
+    beat : most vectors of a transfer, and results
     waves : VCD file, or None
     seed : seed of random stalls
     """
@@ -92,10 +94,11 @@ class EngineSimulator:
         source: str,
         sink: str,
         n_outputs: int,
+        beat: int = 1,
         waves: Path | None = None,
         seed: int = 1,
     ) -> None:
-        self._source, self._sink, self._n_outputs = source, sink, n_outputs
+        self._source, self._sink, self._n_outputs, self._beat = source, sink, n_outputs, beat
         self._source_layout = getattr(component, source).payload.shape()
         self._sink_layout = getattr(component, sink).payload.shape()
         self._simulator = RtlSimulator(component, name, waves=waves, seed=seed)
@@ -140,26 +143,47 @@ class EngineSimulator:
             last[run_length - 1 :: run_length] = 1
         elements = next(iter(self._source_layout))[0]
         beside = {} if side is None else {"side": side}
+        sent, beats = _beats({elements: vectors, **beside}, last, self._source_layout, self._beat)
         block = self._simulator.run(
-            {self._source: pack_payloads(self._source_layout, {elements: vectors, **beside, "last": last})},
-            {self._sink: count},
+            {self._source: pack_payloads(self._source_layout, sent)},
+            {self._sink: int(beats[-1]) + 1},
             max_cycles=int(count * _MAX_CLOCKS_PER_VECTOR / ((1 - idle) * (1 - backpressure))) + _MAX_CLOCKS_AT_REST,
             idle=idle,
             backpressure=backpressure,
             progress=progress,
         )
         results = unpack_payloads(self._sink_layout, block.outputs[self._sink])
-        if not np.array_equal(results["last"], last):
+        marked = ("last", "n") if self._beat > 1 else ("last",)
+        if any(not np.array_equal(results[name], sent[name]) for name in marked):
             raise RuntimeError("The RTL marked other results as last than those of vectors marked last")
         first = block.sent[self._source][0]
-        given = (block.taken[self._sink] - first).astype(np.int64)
+        given = (block.taken[self._sink] - first).astype(np.int64)[beats]
+        place = np.arange(count) - np.searchsorted(beats, beats)
         return EngineRun(
-            outputs=results["values"][:, : self._n_outputs],
+            outputs=results["values"].reshape(int(beats[-1]) + 1, self._beat, -1)[beats, place, : self._n_outputs],
             cycles=int(given[-1]) + 1,
-            accepted=(block.sent[self._source] - first).astype(np.int64),
+            accepted=(block.sent[self._source] - first).astype(np.int64)[beats],
             given=given,
             simulated_hz=block.simulated_hz,
         )
+
+
+def _beats(
+    columns: dict[str, np.ndarray], last: np.ndarray, layout: StructLayout, beat: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Fields of transfers of up to ``beat`` vectors that end with ``last``; and in which transfer each vector is."""
+    count = len(last)
+    if beat == 1:
+        return columns | {"last": last}, np.arange(count)
+    ends = np.flatnonzero(last)
+    place = (np.arange(count) - np.concatenate([[0], ends + 1])[np.searchsorted(ends, np.arange(count))]) % beat
+    beats, sent = np.cumsum(place == 0) - 1, {}
+    for name, column in columns.items():
+        sent[name] = np.zeros((beats[-1] + 1, beat, layout[name].shape.length // beat), dtype=np.int64)
+        sent[name][beats, place, : column.shape[1]] = column
+        sent[name] = sent[name].reshape(len(sent[name]), -1)
+    ends = np.flatnonzero(np.diff(beats, append=beats[-1] + 1))
+    return sent | {"n": place[ends], "last": last[ends]}, beats
 
 
 class NfpSimulator(EngineSimulator):
@@ -249,5 +273,5 @@ def cluster_simulator(
     image = nfp_image(field, config.nfp)
     return NfpSimulator(
         NfpCluster(config), "nfp_cluster", image,
-        source="points", sink="results", n_outputs=n_results(field), waves=waves, seed=seed,
+        source="points", sink="results", n_outputs=n_results(field), beat=config.beat_points, waves=waves, seed=seed,
     )  # fmt: skip

@@ -1,13 +1,14 @@
 """Exact cycle model of the cluster: the clock of every transfer of ``rtl.cluster.NfpCluster``.
 
-Points are dealt one a clock, and a processor's results go into a queue that never fills, so a processor's clocks follow
-from those at which its points were dealt:
+Points are dealt ``beat_points`` a clock, and a processor's results go into a queue that never fills, so a processor's
+clocks follow from those at which its points were dealt:
 
 * a nano-batch begins once the one before it is dealt and a processor is eligible: its ``queued_batches``-th last
   nano-batch has finished and its ``reorder_batches``-th last one has left the cluster; of those eligible the next one
   in the ring takes it;
-* a point is offered to its processor ``QUEUE_CYCLES`` after it was dealt, a result can leave as long after it came;
-* results leave one a clock, in the order of the points.
+* a point is offered to its processor ``QUEUE_CYCLES`` after it was dealt, those of one beat one after the other; a beat
+  of results can leave as long after its last one came;
+* beats of results leave one a clock, in the order of the points.
 
 The sink is always ready.
 """
@@ -32,8 +33,8 @@ class ClusterTiming:
 
     Parameters
     ----------
-    accepted : (points,) int64, clock of each transfer on ``points``
-    results : (points,) int64, clock of each transfer on ``results``
+    accepted : (points,) int64, clock of each point's transfer on ``points``
+    results : (points,) int64, clock of each result's transfer on ``results``
     nfps : (nano-batches,) int64, the processor of each
     encoding_limits, mlp_limits : sums over the processors of their counters of these names
     """
@@ -114,12 +115,13 @@ def cluster_cycles(
         clock = max(clock + 1, min(lane.eligible for lane in lanes))
         ring = ((previous + 1 + step) % config.n_nfps for step in range(config.n_nfps))
         previous = next(number for number in ring if lanes[number].eligible <= clock)
-        lane, order = lanes[previous], np.arange(size)
-        accepted[batch] = clock + order
-        clock += size - 1
+        lane, beat = lanes[previous], np.arange(size) // config.beat_points
+        accepted[batch] = clock + beat
+        clock += int(beat[-1])
         run = lane.clock.run(coordinates_raw[batch], offered=accepted[batch] + QUEUE_CYCLES)
-        leaving = np.maximum.accumulate(run.results + QUEUE_CYCLES - order)
-        results[batch] = np.maximum(leaving, gone + 1) + order
+        ends = np.flatnonzero(np.diff(beat, append=beat[-1] + 1))
+        leaving = np.maximum.accumulate(run.results[ends] + QUEUE_CYCLES - beat[ends])
+        results[batch] = np.maximum(leaving, gone + 1)[beat] + beat
         gone = int(results[batch.stop - 1])
         lane.finished.append(int(run.results[-1]))
         lane.left.append(gone)

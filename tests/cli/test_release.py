@@ -6,14 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from arch.nfp import ClusterConfig
 from arch.register_map import config_hash
-from arch.release import RELEASES
+from arch.release import RELEASES, ReleaseConfig
 from cli.main import main
-from cli.release import release_digest, write_release
+from cli.release import release_digest, write_build, write_release
 from cli.release_hashes import recorded_hashes
 from sim.cosim.toolchain import verilator_environment
 
@@ -195,6 +197,33 @@ def test_the_smoke_test_in_icarus(tiny: Path, tmp_path: Path, change: str, verdi
     broken = _broken((tiny / f"{TOP}.v").read_text(), change)
     (tmp_path / "broken.v").write_text(broken)
     assert f"{verdict} {TOP}_smoke" in _interpret(tiny / "smoke", TOP, str(tmp_path / "broken.v"))
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    shutil.which("iverilog") is None, reason="Icarus is not installed; the bus bench runs a wide build in Verilator"
+)
+def test_the_smoke_test_of_a_build_with_wide_streams(tmp_path: Path) -> None:
+    """Four points a transfer, two processors: words present and missing, clocks, counters; a wrong TKEEP is seen."""
+    nfp = RELEASES[TINY].cluster.nfp
+    nfp = replace(
+        nfp,
+        encoding=replace(nfp.encoding, table_rows=1 << 10),
+        mlp=replace(nfp.mlp, nano_batch=16, weight_tiles=64),
+    )
+    cluster = ClusterConfig(nfp=nfp, n_nfps=2, points_per_clock=4)
+    write_build(ReleaseConfig(name="wide", cluster=cluster, device=None), tmp_path)
+    top, smoke = "ngpc_wide", tmp_path / "smoke"
+    streams = json.loads((tmp_path / "config.json").read_text())["streams"]
+    assert (streams["s_axis_points"]["bytes"], streams["s_axis_points"]["words"]) == (128, 4)
+    assert (streams["m_axis_results"]["bytes"], streams["m_axis_results"]["word_bytes"]) == (16, 4)
+    assert "%Warning" not in _lint(tmp_path, top)
+    assert f"PASS {top}_smoke: 9 results" in _interpret(smoke, top, f"../{top}.v")
+    # runs of three, three, three and 21 points; of the first result a word less, as if it had two
+    lines = (smoke / "results.hex").read_text().splitlines()
+    assert [int(line[:-32], 16) >> 1 for line in lines] == [7, 7, 7, 15, 15, 15, 15, 15, 1]
+    (smoke / "results.hex").write_text("\n".join([f"7{lines[0][-32:]}", *lines[1:]]) + "\n")
+    assert f"FAIL {top}_smoke" in _interpret(smoke, top, f"../{top}.v")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ CLUSTER = ClusterConfig(
     n_nfps=4,
 )
 ALONE = replace(CLUSTER, n_nfps=1)
+FAST_FIELD = replace(FIELD, network=MlpConfig(n_input_dims=4, n_neurons=4, n_hidden_layers=1, n_output_dims=3))
+"""Two clocks a point of the processors above: four of them want two points a clock, as large arrays do."""
 
 
 def _points(count: int, seed: int) -> np.ndarray:
@@ -42,30 +44,45 @@ def _points(count: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.cosim
-def test_a_frame_on_four_processors(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [(CLUSTER, FIELD), pytest.param(replace(CLUSTER, points_per_clock=4), FAST_FIELD, marks=pytest.mark.long)],
+)
+def test_a_frame_on_four_processors(config: ClusterConfig, shape: FieldConfig, seed: int) -> None:
     """64 K points: every value, every clock, 3.95 times one processor; then short runs and pauses on both sides."""
     from sim.cosim.engine import cluster_simulator
 
-    field, frame = random_field(FIELD, seed=seed), _points(1 << 16, seed)
-    model = cluster_cycles(FIELD, CLUSTER, frame, primed=CLUSTER.nfp.prime_cycles)
-    with cluster_simulator(field, CLUSTER) as simulator:
+    field, frame = random_field(shape, seed=seed), _points(1 << 16, seed)
+    model = cluster_cycles(shape, config, frame, primed=config.nfp.prime_cycles)
+    with cluster_simulator(field, config) as simulator:
         run = simulator.run(frame)
         golden = field_integer(field, torch.from_numpy(frame / ONE)).numpy()
         assert np.array_equal(run.outputs, golden)
         assert len(np.unique(golden, axis=0)) > 1000
         assert np.array_equal(run.accepted, model.accepted)
         assert np.array_equal(run.given, model.results)
-        assert nfp_cycles(FIELD, CLUSTER.nfp, frame).cycles >= 3.95 * run.cycles
+        assert nfp_cycles(shape, config.nfp, frame).cycles >= 3.95 * run.cycles
         counters = simulator.counters()
         assert (counters["points"], counters["results"], counters["busy"]) == (len(frame), len(frame), run.cycles)
         for count in (1, 33, 7 * 32 + 5):
             short = simulator.run(frame[:count])
-            expected = cluster_cycles(FIELD, CLUSTER, frame[:count])
+            expected = cluster_cycles(shape, config, frame[:count])
             assert np.array_equal(short.outputs, golden[:count])
             # the ring goes on from where it was; an empty cluster's clocks do not depend on it
             assert np.array_equal(short.given, expected.results)
         paused = simulator.run(frame[:3000], run_length=100, idle=0.3, backpressure=0.4)
         assert np.array_equal(paused.outputs, golden[:3000])
+
+
+def test_one_point_a_clock_starves_fast_processors() -> None:
+    """What ``points_per_clock`` is for, and that its default suffices for arrays of any size."""
+    frame = _points(1 << 14, 1)
+    clocks = [cluster_cycles(FAST_FIELD, replace(CLUSTER, points_per_clock=n), frame).cycles for n in (1, 2, 4)]
+    assert clocks[0] > len(frame) and clocks[1] < 0.6 * clocks[0] and clocks[2] < clocks[1]
+    points = {name: release.cluster.beat_points for name, release in RELEASES.items()}
+    assert points == dict.fromkeys(points, 1) | {"asic-ngpc": 4}
+    large = RELEASES["asic-ngpc"].cluster
+    assert [replace(large, n_nfps=n).beat_points for n in (1, 2, 8, 64)] == [1, 2, 8, 16]
 
 
 def test_one_processor_in_a_cluster_costs_its_queues_alone() -> None:
@@ -99,6 +116,12 @@ def test_an_empty_run_is_refused() -> None:
     [
         ({"n_nfps": 65}, "n_nfps must be an integer from 1 to 64, not 65"),
         ({"queued_batches": 0}, "queued_batches must be an integer from 1 to 16, not 0"),
+        ({"points_per_clock": 17}, "points_per_clock must be an integer from 0 to 16, not 17"),
+        ({"points_per_clock": 3}, "points_per_clock must be a power of two, or 0, not 3"),
+        (
+            {"nfp": replace(CLUSTER.nfp, mlp=replace(CLUSTER.nfp.mlp, nano_batch=12)), "points_per_clock": 8},
+            "points_per_clock must divide the nano-batch of 12 points, not be 8",
+        ),
         ({"queued_batches": 9}, "reorder_batches must be an integer from 9 to 64, not 8"),
     ],
 )

@@ -3,6 +3,7 @@
 import base64
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +84,12 @@ def _environment(config: ClusterConfig, paths: list[Path]) -> dict[str, str]:
 
 
 @pytest.mark.cocotb
-def test_nfp_top(cocotb_run, seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("points_per_clock", [1, 4])
+def test_nfp_top(cocotb_run, points_per_clock: int, seed: int, tmp_path: Path) -> None:
     # full nano-batches on both processors and a part of one
+    config = replace(CONFIG, points_per_clock=points_per_clock)
     paths = [_case(app, tmp_path, seed, 5 * 24 + 7) for app in FIELDS_OF_BENCH]
-    cocotb_run(NfpTop(CONFIG), "nfp_top", BENCH, environment=_environment(CONFIG, paths))
+    cocotb_run(NfpTop(config), "nfp_top", BENCH, environment=_environment(config, paths))
 
 
 @pytest.mark.cocotb

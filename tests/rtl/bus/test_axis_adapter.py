@@ -1,7 +1,10 @@
 """Every field of every stream finds its place in TDATA and back, by the packing that hosts use."""
 
+import random
+
 import numpy as np
 import pytest
+from amaranth.lib import data
 from amaranth.sim import Simulator
 
 from arch.axis_format import AxisField, AxisFormat, load_format, points_format, results_format
@@ -87,6 +90,43 @@ def test_results_leave(seed: int) -> None:
             assert ctx.get(dut.axis.tlast) == last[number]
 
     _simulate(dut, bench)
+
+
+def test_several_words_a_transfer(seed: int) -> None:
+    """All there is to say about four words with TKEEP and TLAST, both ways; two bytes a word."""
+    words = AxisFormat(fields=(AxisField(name="values", count=2, bits=8, first_byte=0, stride=1),))
+    layout = data.StructLayout({"values": data.ArrayLayout(8, 8), "last": 1, "n": 2, "error": 4})
+    taker, giver, rng = FromAxis(layout, words, 4), ToAxis(layout, words, 4), random.Random(seed)
+    assert (len(taker.axis.tdata), len(giver.axis.tkeep), len(giver.axis.tuser)) == (64, 8, 4)
+
+    async def take(ctx):
+        ctx.set(taker.o.ready, 1)
+        ctx.set(taker.axis.tvalid, 1)
+        for keep, last in [(keep, last) for keep in range(256) for last in (0, 1)]:
+            tdata = rng.getrandbits(64)
+            for name, value in (("tdata", tdata), ("tkeep", keep), ("tlast", last)):
+                ctx.set(getattr(taker.axis, name), value)
+            whole = (3, 15, 63, 255).index(keep) if keep in {3, 15, 63, 255} else None
+            assert ctx.get(taker.keep_error) == int(whole is None if last else keep != 255)
+            await ctx.tick()
+            payload = ctx.get(taker.o.payload)
+            assert list(payload.values) == list(tdata.to_bytes(8, "little")) and payload.last == last
+            full = next((word for word in range(4) if keep >> 2 * word & 3 != 3), 4)
+            assert payload.n == (max(1, full) - 1 if last else 3), (keep, last)
+
+    async def give(ctx):
+        ctx.set(giver.axis.tready, 1)
+        ctx.set(giver.i.valid, 1)
+        for n in range(4):
+            values, error = list(rng.randbytes(8)), rng.getrandbits(4)
+            ctx.set(giver.i.payload, {"values": values, "last": n != 3, "n": n, "error": error})
+            await ctx.tick()
+            assert ctx.get(giver.axis.tdata) == int.from_bytes(bytes(values), "little")
+            assert ctx.get(giver.axis.tkeep) == (1 << 2 * (n + 1)) - 1
+            assert (ctx.get(giver.axis.tlast), ctx.get(giver.axis.tuser)) == (int(n != 3), error)
+
+    _simulate(taker, take)
+    _simulate(giver, give)
 
 
 def test_a_field_of_another_width_is_refused() -> None:

@@ -1,5 +1,7 @@
 """A cluster of two real processors, small: every value, every clock and every counter of a short run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -28,18 +30,29 @@ CLUSTER = ClusterConfig(
     n_nfps=2,
 )
 GRID = GridConfig(n_pos_dims=2, n_levels=2, log2_hashmap_size=6, base_resolution=4, per_level_scale=1.5)
+
+
+def _payload(points: np.ndarray, first: int, beat: int) -> dict:
+    """The transfer that begins with point ``first``; what lies behind the last point is 0."""
+    position = points[first : first + beat].ravel().tolist()
+    several = {} if beat == 1 else {"n": len(position) // 2 - 1}
+    return {
+        "position": position + [0] * (2 * beat - len(position)),
+        "last": int(first + beat >= len(points)),
+        **several,
+    }
+
+
 # with the first the engines wait for each other, with the second only the MLP engine waits
-HIDDEN_LAYERS = (1, 0)
-
-
-@pytest.mark.parametrize("n_hidden_layers", HIDDEN_LAYERS)
-def test_a_short_run_is_the_models(n_hidden_layers: int, seed: int) -> None:
+@pytest.mark.parametrize(("n_hidden_layers", "beat"), [(1, 1), (0, 4)])
+def test_a_short_run_is_the_models(n_hidden_layers: int, beat: int, seed: int) -> None:
+    config = replace(CLUSTER, points_per_clock=beat)
     network = MlpConfig(n_input_dims=4, n_neurons=8, n_hidden_layers=n_hidden_layers, n_output_dims=3)
     field = random_field(FieldConfig(app="gia", grid=GRID, network=network), seed=seed)
     points = np.random.default_rng(seed).integers(0, ONE, (9 * 20 + 7, 2), endpoint=True)
     golden = field_integer(field, torch.from_numpy(points / ONE)).numpy()
-    image, dut = nfp_image(field, CLUSTER.nfp), NfpCluster(CLUSTER)
-    model = cluster_cycles(field.config, CLUSTER, points, primed=CLUSTER.nfp.prime_cycles)
+    image, dut = nfp_image(field, CLUSTER.nfp), NfpCluster(config)
+    model = cluster_cycles(field.config, config, points, primed=CLUSTER.nfp.prime_cycles)
     accepted, given, values = [], [], []
 
     async def bench(ctx):
@@ -55,15 +68,15 @@ def test_a_short_run_is_the_models(n_hidden_layers: int, seed: int) -> None:
             sent = len(accepted)
             ctx.set(dut.points.valid, int(sent < len(points)))
             if sent < len(points):
-                position = [int(coordinate) for coordinate in points[sent]]
-                ctx.set(dut.points.payload, {"position": position, "last": int(sent == len(points) - 1)})
+                ctx.set(dut.points.payload, _payload(points, sent, beat))
                 if ctx.get(dut.points.ready):
-                    accepted.append(clock)
+                    accepted.extend([clock] * min(beat, len(points) - sent))
             if ctx.get(dut.results.valid):
-                given.append(clock)
                 result = ctx.get(dut.results.payload)
+                held = 1 if beat == 1 else result["n"] + 1
+                given.extend([clock] * held)
                 assert not result["error"]
-                values.append([result["values"][output] for output in range(3)])
+                values.extend([result["values"][3 * point + output] for output in range(3)] for point in range(held))
             await ctx.tick()
             if len(given) == len(points):
                 break

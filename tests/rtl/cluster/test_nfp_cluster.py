@@ -34,10 +34,13 @@ class Run:
 
 
 def _run(
-    make_nfp, n_nfps: int, lasts: list[int], seed: int, *, idle=0.0, backpressure=0.0, watchdog=0, offset=0
+    make_nfp, n_nfps: int, lasts: list[int], seed: int, *, idle=0.0, backpressure=0.0, watchdog=0, offset=0, beat=1
 ) -> Run:
-    """Load ``offset``, send points 0, 1, ... with ``lasts`` marking the ends of runs, and take every result."""
-    config = ClusterConfig(nfp=NFP, n_nfps=n_nfps)
+    """Load ``offset``, send points 0, 1, ... with ``lasts`` marking the ends of runs, and take every result.
+
+    Points go ``beat`` a transfer, fewer in the last one of a run.
+    """
+    config = ClusterConfig(nfp=NFP, n_nfps=n_nfps, points_per_clock=beat)
     dut, rng, seen, points = NfpCluster(config, make_nfp), random.Random(f"{seed} {idle}"), Run(), len(lasts)
 
     async def load(ctx):
@@ -54,31 +57,29 @@ def _run(
     async def bench(ctx):
         ctx.set(dut.watchdog, watchdog)
         await load(ctx)
-        sent, offering, held, in_run = 0, False, None, False
+        sent, offering, held, in_run, size = 0, False, None, False, 1
         for clock in range(40 * points + 40 * watchdog + 500):
             offering = offering or (sent < points and rng.random() >= idle)
             wanting = rng.random() >= backpressure
             ctx.set(dut.points.valid, offering)
             if offering:
-                ctx.set(dut.points.payload, {"position": [sent, 0, 0], "last": lasts[sent]})
+                size = next(n for n in range(1, beat + 1) if n == beat or lasts[sent + n - 1])
+                ctx.set(dut.points.payload, _beat(range(sent, sent + size), lasts[sent + size - 1], beat))
             ctx.set(dut.results.ready, wanting)
-            offer = None
-            if ctx.get(dut.results.valid):
-                payload = ctx.get(dut.results.payload)
-                offer = (payload["values"][0], payload["last"], payload["error"])
+            offer = _results(ctx.get(dut.results.payload), beat) if ctx.get(dut.results.valid) else None
             # an error may not turn into a result, nor a result change
             assert held in (None, offer), f"an offer changed at clock {clock}"
             held = None if wanting else offer
             if offer is not None:
                 if wanting:
-                    seen.results.append((clock, *offer))
+                    seen.results += [(clock, *result) for result in offer]
                 else:
                     seen.sink_waits += 1
             if ctx.get(dut.points.ready):
                 if offering:
                     seen.first = seen.first if sent else clock
-                    in_run = not lasts[sent]
-                    sent, offering = sent + 1, False
+                    in_run = not lasts[sent + size - 1]
+                    sent, offering = sent + size, False
                 elif in_run:
                     seen.source_waits += 1
             opened = ctx.get(dut.opened)
@@ -98,6 +99,21 @@ def _run(
     return seen
 
 
+def _beat(points: range, last: int, beat: int) -> dict:
+    """A transfer of points; where it could hold more there is something else."""
+    position = [[number, 0, 0] for number in points] + [[0x55, 0, 0]] * (beat - len(points))
+    several = {} if beat == 1 else {"n": len(points) - 1}
+    return {"position": [coordinate for point in position for coordinate in point], "last": last, **several}
+
+
+def _results(payload, beat: int) -> list[tuple[int, int, int]]:
+    """(value, last, error) of each result of a transfer; ``last`` is the last one's."""
+    n = 0 if beat == 1 else payload["n"]
+    lasts = [0] * n + [payload["last"]]
+    assert not payload["error"] >> (n + 1)
+    return [(payload["values"][k], lasts[k], payload["error"] >> k & 1) for k in range(n + 1)]
+
+
 def _expected(points: int, offset: int) -> list[int]:
     """Low bytes, signed."""
     return [(number + offset + 128) % 256 - 128 for number in range(points)]
@@ -108,10 +124,11 @@ def _lasts(seed: int, points: int) -> list[int]:
     return [int(rng.random() < 0.1 or number == points - 1) for number in range(points)]
 
 
-@pytest.mark.parametrize(("idle", "backpressure"), STALLS)
-def test_results_come_in_order_whatever_the_paces(paced, idle: float, backpressure: float, seed: int) -> None:
+@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("beat", [1, 2])
+def test_results_come_in_order_whatever_the_paces(paced, beat: int, stalls: tuple, seed: int) -> None:
     lasts = _lasts(seed, 200)
-    run = _run(paced(*HEALTHY), 3, lasts, seed, idle=idle, backpressure=backpressure, offset=7)
+    run = _run(paced(*HEALTHY), 3, lasts, seed, idle=stalls[0], backpressure=stalls[1], offset=7, beat=beat)
     assert [value for _, value, _, _ in run.results] == _expected(200, 7)
     assert [last for _, _, last, _ in run.results] == lasts
     assert not any(error for *_, error in run.results) and run.failed == 0
@@ -144,15 +161,32 @@ def test_a_slow_processor_gets_fewer_nano_batches(paced, seed: int) -> None:
     assert points / run.results[-1][0] > 0.9 * (1 / 4 + 1 / 8 + 1 / 4)
 
 
-@pytest.mark.parametrize(("idle", "backpressure"), STALLS)
-@pytest.mark.parametrize("stops_after", [0, 3, 20])
-def test_one_that_stops_does_not_stop_the_others(
-    paced, stops_after: int, idle: float, backpressure: float, seed: int
-) -> None:
+def test_several_points_a_clock_keep_fast_processors_busy(paced, seed: int) -> None:
+    """Three processors that take a point every second clock take three in two clocks together."""
+    points = 6 * 60
+    lasts = [0] * (points - 1) + [1]
+    run = _run(paced((2, None), (2, None), (2, None)), 3, lasts, seed, beat=2)
+    assert [value for _, value, _, _ in run.results] == _expected(points, 0)
+    assert points / (run.results[-1][0] - run.first + 1) > 0.9 * 3 / 2
+    assert [run.batches.count(lane) for lane in range(3)] == [20, 20, 20]
+
+
+# with two points a clock the third result of processor 1 waits for a fourth that never comes
+_STOPS = {
+    (0, 1): (0, 3), (3, 1): (0, 3), (20, 1): (1, 2), (0, 2): (0, 3), (3, 2): (0, 1, 2, 3), (20, 2): (0,), (21, 2): (3,),
+}  # fmt: skip
+"""Pauses by how many results processor 1 gives and points a clock."""
+
+
+@pytest.mark.parametrize(
+    ("stops_after", "beat", "stalls"),
+    [(*stop, STALLS[number]) for stop, numbers in _STOPS.items() for number in numbers],
+)
+def test_one_that_stops_does_not_stop_the_others(paced, stops_after: int, beat: int, stalls: tuple, seed: int) -> None:
     points = 6 * 40
     run = _run(
         paced((2, None), (2, stops_after), (2, None)), 3, [0] * (points - 1) + [1], seed,
-        idle=idle, backpressure=backpressure, watchdog=60,
+        idle=stalls[0], backpressure=stalls[1], watchdog=60, beat=beat,
     )  # fmt: skip
     assert run.failed == 0b010
     expected = _expected(points, 0)
@@ -178,9 +212,10 @@ def test_results_that_wait_for_older_ones_outlive_their_processor(paced, seed: i
     assert all(value == number for number, (_, value, _, error) in enumerate(run.results) if not error)
 
 
-def test_when_all_have_stopped_every_point_leaves_as_an_error(paced, seed: int) -> None:
-    points = 6 * 60
-    run = _run(paced((1, 9), (1, 6)), 2, _lasts(seed, points), seed, backpressure=0.2, watchdog=30)
+@pytest.mark.parametrize("beat", [1, 2])
+def test_when_all_have_stopped_every_point_leaves_as_an_error(paced, beat: int, seed: int) -> None:
+    points = 6 * 40
+    run = _run(paced((1, 9), (1, 6)), 2, _lasts(seed, points), seed, backpressure=0.2, watchdog=30, beat=beat)
     assert run.failed == 0b11
     assert [last for _, _, last, _ in run.results] == _lasts(seed, points)
     right = [(number, value) for number, (_, value, _, error) in enumerate(run.results) if not error]
