@@ -84,7 +84,7 @@ def _environment(config: ClusterConfig, paths: list[Path]) -> dict[str, str]:
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize("points_per_clock", [1, 4])
+@pytest.mark.parametrize("points_per_clock", [1, pytest.param(4, marks=pytest.mark.long)])
 def test_nfp_top(cocotb_run, points_per_clock: int, seed: int, tmp_path: Path) -> None:
     # full nano-batches on both processors and a part of one
     config = replace(CONFIG, points_per_clock=points_per_clock)
