@@ -8,7 +8,8 @@ Prints the rows of docs/engines/floating.md.
 
 import argparse
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
@@ -64,20 +65,24 @@ class Registered(wiring.Component):
         return m
 
 
-def engines() -> Iterator[tuple[str, wiring.Component]]:
-    """Name and hardware of what is synthesised whole."""
+_Make = Callable[[], wiring.Component]
+
+
+def engines() -> Iterator[tuple[str, _Make]]:
+    """Name of what is synthesised whole, and what makes its hardware."""
     for arithmetic in ("int8", "fp16"):
-        yield f"level_{arithmetic}", GridEncoding(EncodingEngineConfig(**_LEVEL, arithmetic=arithmetic))
-        yield f"mlp_{arithmetic}", MlpEngine(MlpEngineConfig(**_ARRAY, arithmetic=arithmetic))
-    yield "mlp_fp16_table", MlpEngine(MlpEngineConfig(**_ARRAY, arithmetic="fp16", activation_tables=1))
+        yield f"level_{arithmetic}", partial(GridEncoding, EncodingEngineConfig(**_LEVEL, arithmetic=arithmetic))
+        yield f"mlp_{arithmetic}", partial(MlpEngine, MlpEngineConfig(**_ARRAY, arithmetic=arithmetic))
+    table = MlpEngineConfig(**_ARRAY, arithmetic="fp16", activation_tables=1)
+    yield "mlp_fp16_table", partial(MlpEngine, table)
 
 
-def blocks() -> Iterator[tuple[str, wiring.Component]]:
-    """Name and hardware of what is routed."""
-    yield "dot_16", TensorCoreDot(16)
-    yield "fma_fp16", FusedMultiplyAdd(FP16)
-    yield "fma_fp32", FusedMultiplyAdd(FP32)
-    yield "segment", FloatSegment()
+def blocks() -> Iterator[tuple[str, _Make]]:
+    """Name of what is routed, and what makes its hardware."""
+    yield "dot_16", partial(TensorCoreDot, 16)
+    yield "fma_fp16", partial(FusedMultiplyAdd, FP16)
+    yield "fma_fp32", partial(FusedMultiplyAdd, FP32)
+    yield "segment", FloatSegment
 
 
 def main() -> None:
@@ -86,14 +91,14 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="an engine or block by its name; default: all")
     parser.add_argument("--seeds", type=int, default=1, help="how many placements to try of each block")
     arguments = parser.parse_args()
-    for name, component in engines():
+    for name, make in engines():
         if not arguments.only or name in arguments.only:
             script = f"read_verilog {name}.v; synth_ecp5 -noflatten -nowidelut -top {name}"
-            print(f"| {name} | {' | '.join(f'{count:,}' for count in _cells(name, component, script))} |", flush=True)
-    for name, block in blocks():
+            print(f"| {name} | {' | '.join(f'{count:,}' for count in _cells(name, make(), script))} |", flush=True)
+    for name, make in blocks():
         if not arguments.only or name in arguments.only:
             script = f"read_verilog {name}.v; {LONG_WIRES.format(top=name, stem=name, options='')}"
-            cells = _cells(name, Registered(block), script)
+            cells = _cells(name, Registered(make()), script)
             seeds = range(1, arguments.seeds + 1)
             clock = statistics.median(
                 routed_clock(_FOLDER / name, seed=seed, out_of_context=True, device=_DEVICE) for seed in seeds
