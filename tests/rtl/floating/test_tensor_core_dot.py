@@ -50,7 +50,8 @@ def test_dot(n, count, run_block, fp16, rng):
 
 
 def _draw(fp16, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows a, b and accumulators, SIDE each; the accumulator of every third row cancels its products with one b."""
+    """Rows a, b and accumulators, SIDE each; the accumulator of every third row cancels its products with one b, and
+    every eighth row is subnormal."""
     a, b, c = fp16((SIDE, n)), fp16((SIDE, n)), fp16((SIDE,))
     for values in (a, b, c):
         # one wild number makes a row infinite or NaN, so most rows have numbers near 1 alone
@@ -64,4 +65,9 @@ def _draw(fp16, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarra
         cancelling = (-products.sum(axis=1)).astype(np.float16)
     chosen = np.isfinite(cancelling) & (np.arange(SIDE) % 3 == 0)
     c[chosen] = cancelling[chosen].view(np.uint16)
+    # sums below the smallest number, of both signs: they round to +0
+    tiny = np.arange(SIDE) % 8 == 1
+    a[tiny] &= 0x8007
+    b[np.arange(SIDE) % 4 == 1] &= 0xBBFF
+    c[tiny] &= 0x8000
     return a, b, c
