@@ -3,7 +3,7 @@
 Synthesises one level engine (2^11 rows of two features, three dimensions) and one MLP engine of 16 x 4 in ``int8`` and
 in ``fp16`` for an ECP5, hierarchy kept, so that equal blocks are mapped once; and places and routes the blocks that set
 the clock of ``fp16``, each alone with its inputs behind registers: no engine built of them is faster than the slowest.
-Prints the rows of docs/engines/floating.md.
+``--only energy`` is the energy proxy alone (:func:`energy_pj`). Prints the rows of docs/engines/floating.md.
 """
 
 import argparse
@@ -18,7 +18,9 @@ from amaranth.lib.wiring import In, Out
 from arch.encoding_engine import EncodingEngineConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.number_format import FP16, FP32
+from arch.presets import FIELDS
 from arch.whole_file import write_whole
+from arch.workload import load_calibration
 from fpga.flow import ECP5_85F, LONG_WIRES, routed_clock, synthesised_cells
 from rtl.delay_line import DelayLine
 from rtl.encoding.grid_encoding import GridEncoding
@@ -28,13 +30,20 @@ from rtl.mlp.float_segment import FloatSegment
 from rtl.mlp.mlp_engine import MlpEngine
 from rtl.verilog import BUILD_ROOT, to_verilog
 
-__all__ = ["Registered", "blocks", "engines"]
+__all__ = ["Registered", "blocks", "energy_pj", "engines"]
 
 _FOLDER = BUILD_ROOT / "fpga" / "exactness"
 _CELLS = ("LUT4", "TRELLIS_FF", "DP16KD", "MULT18X18D")
 _DEVICE = (*ECP5_85F, "--router", "router2")
 _LEVEL = {"n_levels": 1, "table_rows": 1 << 11}
 _ARRAY = {"rows": 16, "cols": 4, "max_width": 64, "nano_batch": 64, "weight_tiles": 64}
+
+
+# M. Horowitz, ISSCC 2014, 45 nm, pJ an operation; integer products by the product of their factors' bits
+_INTEGER_PRODUCT = 3.1 / 32**2
+_INTEGER_SUM = 0.1 / 32
+_FLOAT = {"fp16": {"product": 1.1, "sum": 0.4}, "fp32": {"product": 3.7, "sum": 0.9}}
+_NERF_LOOKUPS, _NERF_MACS = 16, FIELDS["nerf_hash"].macs
 
 
 class Registered(wiring.Component):
@@ -68,6 +77,37 @@ class Registered(wiring.Component):
 _Make = Callable[[], wiring.Component]
 
 
+def energy_pj(arithmetic: str) -> dict[str, float]:
+    """The energy proxy: operations of the arithmetic and bits of features times their energy, pJ at 45 nm.
+
+    Counted are, of a lookup in three dimensions with two features, positions, weights, interpolation and the bits read
+    of the table; of a multiply-accumulate the product and the sum. Not counted: registers, control, indices.
+
+    Returns
+    -------
+    ``lookup``, of which ``table`` is reading; ``mac``; ``nerf``, all of a point
+    """
+    corners, features, dims = 8, 2, 3
+    bit = load_calibration("technology_7nm")["sram.pj_per_bit_45nm"]
+    if arithmetic == "fp16":
+        half, single = _FLOAT["fp16"], _FLOAT["fp32"]
+        fused = half["product"] + half["sum"]
+        # a fused multiply-add a position, 1 - t, the product of weights over the dimensions, a chain over the corners
+        logic = (
+            dims * (single["product"] + 2 * single["sum"]) + (4 + 8) * single["product"] + corners * features * fused
+        )
+        mac, value_bits = fused, 16
+    else:
+        # a product of 24 bits a position; 4, 2 and 1 lerps a feature of 9, 17 and 25 by 9 bits, two sums each
+        lerps = [(features * corners >> dim + 1, 8 * dim + 9) for dim in range(dims)]
+        logic = dims * 24 * 24 * _INTEGER_PRODUCT
+        logic += sum(count * (bits * 9 * _INTEGER_PRODUCT + (2 * bits + 9) * _INTEGER_SUM) for count, bits in lerps)
+        mac, value_bits = 8 * 8 * _INTEGER_PRODUCT + 32 * _INTEGER_SUM, 8
+    table = corners * features * value_bits * bit
+    lookup = logic + table
+    return {"lookup": lookup, "table": table, "mac": mac, "nerf": _NERF_LOOKUPS * lookup + _NERF_MACS * mac}
+
+
 def engines() -> Iterator[tuple[str, _Make]]:
     """Name of what is synthesised whole, and what makes its hardware."""
     for arithmetic in ("int8", "fp16"):
@@ -88,9 +128,14 @@ def blocks() -> Iterator[tuple[str, _Make]]:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description="Cells and clocks of fp16 beside int8 on an ECP5.")
-    parser.add_argument("--only", action="append", help="an engine or block by its name; default: all")
+    parser.add_argument("--only", action="append", help="an engine or block by its name, or energy; default: all")
     parser.add_argument("--seeds", type=int, default=1, help="how many placements to try of each block")
     arguments = parser.parse_args()
+    if not arguments.only or "energy" in arguments.only:
+        for arithmetic in ("int8", "fp16"):
+            print(
+                f"| {arithmetic} | {' | '.join(f'{pj:.3g} pJ' for pj in energy_pj(arithmetic).values())} |", flush=True
+            )
     for name, make in engines():
         if not arguments.only or name in arguments.only:
             script = f"read_verilog {name}.v; synth_ecp5 -noflatten -nowidelut -top {name}"
