@@ -70,4 +70,10 @@ def _draw(fp16, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarra
     a[tiny] &= 0x8007
     b[np.arange(SIDE) % 4 == 1] &= 0xBBFF
     c[tiny] &= 0x8000
+    # a product of zero whose other factor is large, beside small ones: it must not push them down
+    zero = np.arange(SIDE) % 4 == 3
+    a[zero, 0] &= 0x8000
+    b[zero, 0] = b[zero, 0] & 0x83FF | 0x7800
+    b[zero, 1:] &= 0x87FF
+    c[zero] &= 0x87FF
     return a, b, c
