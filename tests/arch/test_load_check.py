@@ -85,11 +85,12 @@ def test_every_code_has_a_case() -> None:
         ([(0, 1, 0), (0, 0, 1), (0, 0, 2)], 1),
         ([(0, 0, 1), (0, 0, 0), (0, 0, 2)], 0),
         ([(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 2)], 0),
+        ([(0, 0, 0), (0, 0, 2), (1, 0, 0)], 0),
         ([(0, 0, 0), (0, 0, 1)], 2),
         ([(0, 0, 0), (0, 0, 1), (0, 0, 3)], 2),
         ([(0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 0, 3)], 2),
     ],
-    ids=["by index", "by unit", "unit", "priority", "index", "twice", "missing", "another", "too many"],
+    ids=["by index", "by unit", "unit", "priority", "index", "twice", "instead", "missing", "another", "too many"],
 )
 def test_descriptors_come_in_order_of_choice(arrival: list[tuple[int, int, int]], index: int | None) -> None:
     one = Descriptor(chunks=1, operation=0, unit=0, shares=(0,))

@@ -175,13 +175,32 @@ def test_one_beyond_the_last_instead_of_one_of_them_is_refused(simulate_block: C
     run(simulate_block, whole.config, [replace(whole, descriptors=whole.descriptors[:3])], {0: [0, 1, 3]})
 
 
+def test_one_index_in_two_units_is_refused(simulate_block: Callable[..., None]) -> None:
+    """As many as there should be, the last one among them, and in order: only that one came before tells."""
+    units = [replace(chain(8, forward=True), descriptors=(one(0, unit), one(1, unit), one(2, unit))) for unit in (0, 1)]
+    sent = [*words(units[0], [0, 2])][:2] + list(words(units[1], [0]))
+    assert [address for table, address, _ in sent if table is LoadTable.DESCRIPTOR] == [0, 2, 0]
+    refuse(simulate_block, units[0].config, sent, index=0)
+
+
+def one(index: int, unit: int) -> Descriptor:
+    return Descriptor(chunks=1, operation=index, unit=unit, shares=(0,))
+
+
 def test_descriptors_that_do_not_come_in_one_go_are_refused(simulate_block: Callable[..., None]) -> None:
     program = chain(8, forward=True)
-    dut = LoadChecker(program.config)
+    sent = list(words(program))
+    sent.insert(2, sent[-2])  # a row between the second and the third
+    refuse(simulate_block, program.config, sent, index=7)
+
+
+def refuse(
+    simulate_block: Callable[..., None], config: SchedulerConfig, sent: list[tuple[LoadTable, int, int]], index: int
+) -> None:
+    """The words are refused for their order, at that descriptor."""
+    dut = LoadChecker(config)
 
     async def testbench(ctx: object) -> None:
-        sent = list(words(program))
-        sent.insert(2, sent[-2])  # a row between the second and the third
         for table, address, word in sent:
             ctx.set(dut.load_valid, 1)
             ctx.set(dut.load, {"table": table, "address": address, "data": word})
@@ -193,7 +212,7 @@ def test_descriptors_that_do_not_come_in_one_go_are_refused(simulate_block: Call
         while not ctx.get(dut.accepted) | ctx.get(dut.refused):
             await ctx.tick()
         assert ctx.get(dut.refused)
-        assert (ctx.get(dut.fault), ctx.get(dut.index)) == (LoadFault.ORDER, 7)
+        assert (ctx.get(dut.fault), ctx.get(dut.index)) == (LoadFault.ORDER, index)
 
     simulate_block(dut, testbench)
 
