@@ -20,7 +20,7 @@ of arrival; ``packed`` is ``row << 7 | bank << 1 | write`` (int32), ``position``
 
 
 def sort_requests(
-    dram: DramConfig, mapping: AddressMapping, addresses: np.ndarray, writes: np.ndarray
+    dram: DramConfig, mapping: AddressMapping, addresses: np.ndarray, writes: np.ndarray, *, positions: bool = True
 ) -> SortedRequests:
     """Sort requests by pseudo-channel.
 
@@ -44,9 +44,11 @@ def sort_requests(
             place[_NAMES.index(name)] = (at, sizes[name] - 1, is_above)
             at += sizes[name].bit_length() - 1
     burst_shift = dram.burst_bytes.bit_length() - 1
-    return _sort(
-        addresses, writes, place, np.array([burst_shift, below, mapping.hashed, dram.n_buses], dtype=np.uint64)
-    )
+    # A division by a constant is a product and a shift, exact for up to 31 bits; others take the slow way.
+    shift = 31 + (dram.n_buses - 1).bit_length()
+    factor = -(-(1 << shift) // dram.n_buses) if dram.capacity_bytes >> burst_shift + below <= 1 << 31 else 0
+    shape = [burst_shift, below, mapping.hashed, dram.n_buses, factor, shift]
+    return _sort(addresses, writes, place, np.array(shape, dtype=np.uint64), positions)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -55,8 +57,8 @@ def _cut(place, field, lower, upper):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _sort(addresses, writes, place, shape):
-    burst_shift, below, hashed, n_buses = shape[0], shape[1], shape[2], shape[3]
+def _sort(addresses, writes, place, shape, positions):
+    burst_shift, below, hashed, n_buses, factor, shift = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5]
     one = np.uint64(1)
     below_mask = (one << below) - one
     per_group = place[_BANK, 1] + one
@@ -68,7 +70,7 @@ def _sort(addresses, writes, place, shape):
     for i in range(n):
         index = np.uint64(addresses[i]) >> burst_shift
         lower = index & below_mask
-        upper = (index >> below) // n_buses
+        upper = (index >> below) * factor >> shift if factor else (index >> below) // n_buses
         channel = (index >> below) - upper * n_buses
         row = _cut(place, _ROW, lower, upper)
         bank = _cut(place, _GROUP, lower, upper) * per_group + _cut(place, _BANK, lower, upper)
@@ -85,10 +87,11 @@ def _sort(addresses, writes, place, shape):
         start[p + 1] += start[p]
     fill = start[:-1].copy()
     packed = np.empty(n, np.int32)
-    position = np.empty(n, np.int32)
+    position = np.empty(n if positions else 0, np.int32)
     for i in range(n):
         free = fill[bus[i]]
         fill[bus[i]] = free + 1
         packed[free] = code[i]
-        position[free] = i
+        if positions:
+            position[free] = i
     return start, packed, position

@@ -6,14 +6,16 @@ A request is one burst. Channels know nothing of one another, so each is run by 
 
 from dataclasses import dataclass
 from time import thread_time
+from typing import Any
 
 import numpy as np
 
 from arch.errors import InputError
 from arch.memory import TICKS_PER_CLOCK, ControllerConfig, DramConfig
 from sim.memory import dram_fields as f
-from sim.memory.address_map import sort_requests
-from sim.memory.dram_kernel import run_channel
+from sim.memory.address_map import SortedRequests, sort_requests
+from sim.memory.dram_kernel import run_channels
+from sim.memory.dram_lanes import BANKS
 from sim.memory.dram_state import new_state
 
 __all__ = ["Command", "DramRun", "TimingConstraint", "constraints", "run_dram"]
@@ -21,6 +23,7 @@ __all__ = ["Command", "DramRun", "TimingConstraint", "constraints", "run_dram"]
 _LEVELS = ("bank", "group", "pseudo_channel")
 _MOST_REQUESTS = 1 << 27
 _LATEST_NS = 1e9
+_WORD_BITS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,24 +188,13 @@ def run_dram(
     if len(arrival) and not (arrival[0] >= 0 and np.all(np.diff(arrival) >= 0) and arrival[-1] <= _LATEST_NS):
         raise InputError(f"arrival_ns must rise from 0 or more to {_LATEST_NS:g} at most, not fall or pass that")
     begun = thread_time()
-    requests = sort_requests(dram, controller.mapping, addresses, writes)
+    requests = sort_requests(dram, controller.mapping, addresses, writes, positions=finished or len(arrival) > 0)
     ends = np.zeros(len(addresses) if finished else 0, dtype=np.int64)
     commands = np.zeros((5 * len(addresses) + 4096 * dram.n_buses if trace else 0, 5), dtype=np.int64)
     sums = np.zeros(f.N_SUMS, dtype=np.int64)
     ticks = np.ceil(arrival / dram.tick_ns).astype(np.int64)
-    parameters = _parameters(dram, controller)
-    interval = int(parameters[-1][1])
-    fresh = new_state(dram.n_pseudo_channels, dram.n_banks, controller.read_window, controller.write_window, interval)
-    state = tuple(array.copy() for array in fresh)
-    start = requests[0]
-    for channel in range(dram.n_channels):
-        base = channel * dram.n_pseudo_channels
-        remaining = int(start[base + dram.n_pseudo_channels] - start[base])
-        for array, first in zip(state, fresh, strict=True):
-            np.copyto(array, first)
-        state[1][:, f.CURSOR] = start[base : base + dram.n_pseudo_channels]
-        state[1][:, f.DUE] += interval * (channel % 2) // (2 * dram.n_pseudo_channels)  # channels take turns
-        run_channel(base, remaining, state, requests, ticks, *parameters, sums, ends, commands)
+    words, pc = new_state(dram, controller, _latencies(dram))
+    run_channels(words, pc, *_parameters(dram, controller, requests, ticks), sums, ends, commands)
     seconds = thread_time() - begun
     return DramRun(
         dram=dram,
@@ -211,7 +203,7 @@ def run_dram(
         row_misses=int(sums[1]),
         row_conflicts=int(sums[2]),
         last_ns=float(sums[f.LAST]) * dram.tick_ns,
-        mean_latency_ns=float(sums[f.LATENCY]) * dram.tick_ns / max(1, len(addresses)),
+        mean_latency_ns=float(sums[f.LATENCY_SUM]) * dram.tick_ns / max(1, len(addresses)),
         commands=int(sums[f.N_COMMANDS]),
         refreshes=int(sums[f.N_REFRESHES]),
         turnarounds=int(sums[f.N_TURNS]),
@@ -222,18 +214,21 @@ def run_dram(
     )
 
 
-def _parameters(dram: DramConfig, controller: ControllerConfig) -> tuple[np.ndarray, ...]:
-    """From ``shape`` to ``refresh``, what :func:`sim.memory.dram_kernel.run_channel` asks for."""
+def _parameters(
+    dram: DramConfig, controller: ControllerConfig, requests: SortedRequests, arrival: np.ndarray
+) -> tuple[Any, ...]:
+    """From ``n_channels`` to ``refresh``, what :func:`sim.memory.dram_kernel.run_channels` asks for."""
     t = dram.ticks
     burst = TICKS_PER_CLOCK * dram.burst_clk
     per_bank = dram.refresh == "per_bank"
-    shape = [dram.n_bank_groups, dram.n_banks, dram.separate_row_bus]
-    windows = [controller.read_window, controller.write_window, controller.write_low, controller.max_bypass]
+    pcs, blocks = (0,) * dram.n_pseudo_channels, (0,) * -(-dram.n_banks // BANKS)
+    shape = (dram.n_banks, dram.n_banks_per_group.bit_length() - 1, int(not dram.separate_row_bus))
+    windows = (controller.read_window, controller.write_window, controller.write_low, controller.max_bypass)
     hold = [*map(t, ("act", "pre", "column", "column", "refresh", "tfaw")), t("tcl") + burst, t("tcwl") + burst]
-    refresh = [per_bank, t("trefi") // (dram.n_banks if per_bank else 1)]
-    latencies = _latencies(dram)
-    vectors = [np.array(values, dtype=np.int64) for values in (shape, windows, _stales(latencies), hold, refresh)]
-    return vectors[0], vectors[1], latencies, *vectors[2:]
+    every_bank = (1 << dram.n_banks) - 1 if dram.n_banks < _WORD_BITS else -1
+    refresh = (int(per_bank), t("trefi") // (dram.n_banks if per_bank else 1), every_bank)
+    hold = np.array(hold, dtype=np.int64)
+    return dram.n_channels, pcs, blocks, requests, arrival, shape, windows, hold, refresh
 
 
 def _latencies(dram: DramConfig) -> np.ndarray:
@@ -242,16 +237,6 @@ def _latencies(dram: DramConfig) -> np.ndarray:
         cell = (_LEVELS.index(rule.level), f.COMMANDS.index(rule.preceding), f.COMMANDS.index(rule.following))
         table[cell] = max(table[cell], rule.ticks)
     return table
-
-
-def _stales(latencies: np.ndarray) -> list[int]:
-    """What each command changes for other banks: the kind it belongs to, and what it puts off in its group or bus."""
-    beyond = (latencies[f.GROUP_LEVEL] > 0) | (latencies[f.PC_LEVEL] > 0)
-    rows = beyond[:, [f.ACT, f.PRE]].any(axis=1)
-    columns = beyond[:, [f.RD, f.WR]].any(axis=1)
-    rows[[f.ACT, f.PRE, f.REF]] = True
-    columns[[f.RD, f.WR]] = True
-    return [int(row) + 2 * int(column) for row, column in zip(rows, columns, strict=True)]
 
 
 def _commands(rows: np.ndarray) -> tuple[Command, ...]:

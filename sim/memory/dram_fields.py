@@ -1,60 +1,75 @@
-"""Numbers and array columns that the loop of the DRAM model and those who call it share.
+"""Numbers and places that the loop of the DRAM model and those who call it share.
 
-The compiler's cache does not see changes here: touch ``dram_kernel.py`` after one.
+The state of a channel is one vector of int32, ``words``, so that a place in it is a sum: pseudo-channel ``p`` has its
+words from ``p * P_WORDS`` on, what is kept per bank takes 64 words a field, and a slot of a window is named by where it
+lies. The compiler's cache does not see changes here: touch ``dram_kernel.py`` after one.
 """
 
 __all__ = [
-    "ACT", "ACT_MAKES", "AGE", "ALL", "BANK_LEVEL", "BEFORE_HIT", "BIG", "BYPASS", "COLUMN", "COLUMN_KEY",
-    "COMMANDS", "CONFLICT", "COUNTS_AS", "CURSOR", "DUE", "ENTER", "FAW", "FAW_NEXT", "GATE_ACT", "GATE_COLUMN",
-    "GATE_PRE", "GROUP_LEVEL", "HEAD", "HIT", "KEY_SHIFT", "LAST", "LATENCY", "LOW", "MISS", "MODE", "NEVER", "NONE",
-    "N_BANK_FIELDS", "N_COMMANDS", "N_FREE", "N_PC_FIELDS", "N_REFRESHES", "N_SLOT_FIELDS", "N_SUMS", "N_TODO",
-    "N_TURNS", "OPEN", "PC_LEVEL", "PRE", "RD", "REF", "REFRESH", "REFRESHED", "REFRESHING", "ROW", "ROW_KEY",
-    "STALE_COLUMN", "STALE_ROW", "S_AGE", "S_ENTERED", "S_NEXT", "S_REQUEST", "S_ROW", "TAIL", "TFAW", "TO_END", "WR",
+    "ACT", "ACT_MAKES", "AGE", "ALL", "BANK_LEVEL", "BANK_TIMES", "BEFORE_HIT", "BIG", "BYPASS", "COLUMN_KEY",
+    "COMMANDS", "CONFLICT", "COUNTS_AS", "CURSOR", "DUE", "FAW", "FAW_NEXT", "FIRST", "FREE", "GROUP_LEVEL",
+    "GROUP_TIMES", "GROUP_WAIT", "HEAD", "HIT", "LAST", "LATENCY", "LATENCY_SUM", "LOW", "MISS", "MODE", "NEVER",
+    "NONE", "N_COMMANDS", "N_FREE", "N_REFRESHES", "N_SUMS", "N_TURNS", "N_WORDS", "OPEN", "PC_LEVEL", "PC_TIMES",
+    "PRE", "P_WORDS", "RD", "REF", "REFRESHED", "REFRESHING", "ROW_KEY", "SEEN", "SLOTS", "STOP", "S_LOW", "S_NEXT",
+    "S_REQUEST", "S_ROW", "TAIL", "TFAW", "TODO", "TO_ACT", "TO_COLUMN", "TO_END", "TO_PRE", "WAITS_UNTIL", "WR",
 ]  # fmt: skip
 
 ACT, PRE, RD, WR, REF = range(5)
 COMMANDS = ("ACT", "PRE", "RD", "WR", "REF")
 """Commands by number; REF is a per-bank refresh, or an all-bank refresh whose bank is ``ALL``."""
 
-KEY_SHIFT = 26  # a key is tick << 26 | age << 6 | bank
-BIG = 1 << 35  # beyond any tick; twice of it still fits a key
+BIG = 1 << 30  # a tick that never comes; real ones stay below half of it
 NEVER = 1 << 62
 ALL = -2
 NONE = -1
 AGE = (1 << 20) - 1
 
-# ``bank[p, field, b]``: 0 to 4 are the earliest ticks of the five commands, by rules of the bank and its group
-GATE_ACT, GATE_PRE, GATE_COLUMN = 5, 6, 7
-LOW = 8  # age << 6 | bank of the request it works for
-OPEN = 9  # row, -1 if closed
-COUNTS_AS = 10  # what the next column command is: 0 hit, 1 miss, 2 conflict
-ACT_MAKES = 11  # what the next ACT makes of it
-BYPASS = 12  # hits that overtook the oldest request
-HIT, BEFORE_HIT = 13, 14  # slot of the chosen hit, and the one before it
-HEAD, TAIL = 15, 17  # of the lists of waiting reads and, one further, of waiting writes
-N_BANK_FIELDS = 19
+P_WORDS = 33280
+"""Words of a pseudo-channel; no power of two, so that what both use most falls into different sets of a cache."""
 
-# ``pc[p, field]``: 0 to 4 are the earliest ticks of the five commands, by rules of the pseudo-channel
-MODE = 5  # 0 reading, 1 writing
-ROW_KEY, COLUMN_KEY, STALE_ROW = 6, 7, 8
-ENTER = 9  # whether requests may be waiting to enter
-N_TODO = 10
-REFRESHING, DUE, REFRESHED = 11, 12, 13  # bank about to be refreshed; tick; a bit per bank of this round
-CURSOR = 14  # next request to enter
-N_FREE = 15  # free slots of reads and, one further, of writes
-FAW, FAW_NEXT = 17, 21
-STALE_COLUMN = 22
-N_PC_FIELDS = 23
+# Per bank, at ``field + b``
+OPEN = 0 << 6  # row, -1 if closed
+BYPASS = 1 << 6  # hits that overtook the oldest request
+COUNTS_AS = 2 << 6  # what the next column command is: 0 hit, 1 miss, 2 conflict
+ACT_MAKES = 3 << 6  # what the next ACT makes of it
+HEAD, TAIL = (
+    4 << 6,
+    6 << 6,
+)  # of the lists of waiting reads and, one field further, of waiting writes: slots, 0 if empty
+HIT, BEFORE_HIT = 8 << 6, 9 << 6  # the chosen hit, and the one before it
+TO_ACT, TO_PRE, TO_COLUMN = (
+    10 << 6,
+    11 << 6,
+    12 << 6,
+)  # what it wants: the tick from which bank and group allow it, or BIG
+LOW = 13 << 6  # age << 7 | bank << 1 of the request it works for
 
-# ``slot[s, field]``
-S_ROW, S_AGE, S_ENTERED, S_REQUEST, S_NEXT = range(5)
-N_SLOT_FIELDS = 5
+# Earliest ticks by rules of a bank, of a group, of the pseudo-channel: eight words each, one a command
+BANK_TIMES, GROUP_TIMES, PC_TIMES = 1280, 1792, 1856
+FREE = 1920  # stack of free slots of reads and, 1024 further, of writes
+SLOTS = 4480  # of both windows, four words each
+S_ROW, S_LOW, S_REQUEST, S_NEXT = range(4)
+SEEN = 1 << 14  # per kind, bank and row modulo 32: waiting requests
 
-LATENCY, LAST, N_COMMANDS, N_REFRESHES, N_TURNS = range(3, 8)
+# Behind both pseudo-channels
+LATENCY = 2 * P_WORDS + 160  # eight words a command and level: ticks it puts off each command
+BANK_LEVEL, GROUP_LEVEL, PC_LEVEL = range(3)
+GROUP_WAIT = LATENCY + 128  # 64 words a command and group: ticks it puts off the same command in each bank
+N_WORDS = GROUP_WAIT + (5 << 9) + 64
+
+# ``pc[p << 5 | field]``
+MODE = 0  # 0 reading, 1 writing
+ROW_KEY, COLUMN_KEY = 1, 2  # of the first row and the first column command
+REFRESHING, DUE, REFRESHED = 3, 4, 5  # bank about to be refreshed; tick; a bit per bank of this round
+CURSOR, STOP, FIRST = 6, 7, 8  # next request to enter, first of the next pseudo-channel, its own first
+WAITS_UNTIL = 9  # tick of the arrival it waits for
+N_FREE = 10  # free slots of reads and, one further, of writes
+FAW, FAW_NEXT = 12, 16
+TODO = 17  # a bit per bank that must decide anew
+
+LATENCY_SUM, LAST, N_COMMANDS, N_REFRESHES, N_TURNS = range(3, 8)
 """Sums of a run; 0 to 2 are hits, misses and conflicts."""
 N_SUMS = 8
 
-COLUMN, ROW, REFRESH = range(3)
 MISS, CONFLICT = 1, 2
-BANK_LEVEL, GROUP_LEVEL, PC_LEVEL = range(3)
 TFAW, TO_END = 5, 6

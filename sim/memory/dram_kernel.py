@@ -1,11 +1,12 @@
-"""The hot loop of the DRAM model: from command to command of one channel.
+"""The hot loop of the DRAM model: from command to command, channel after channel.
 
-A bank always wants one thing: a column command of the oldest row hit, an ACT, a PRE, or nothing. Its gates are 0 for
-what it wants and large for the rest; the earliest tick of every command per bank is kept up to date when a command is
-issued. The next row and the next column command are then minima over the banks of ``tick << 26 | age << 6 | bank``,
-which the compiler turns into vector instructions; they are kept until a command or a decision touches other banks'
-share in them. All functions but those of refresh are in this file, since the compiler's cache looks at no other for
-changes.
+A bank always wants one thing: a column command of the oldest row hit, an ACT, a PRE, or nothing. For each wish there is
+a vector with the tick from which each bank's own rules and its group's allow it. The first row and the first column
+command of a pseudo-channel are keys ``tick << 32 | age << 7 | bank << 1 | whether it is a PRE``: minima over the banks,
+found anew after each command that changes other banks' share in them, and lowered by every new wish. The state of a
+channel is small enough for a first-level cache, so channels are run one after the other.
+
+Only the file of a compiled function counts for the compiler's cache: touch this one after a change of those it imports.
 """
 # ruff: noqa: PLR0917 - numba takes no keywords
 
@@ -13,376 +14,335 @@ import numba
 import numpy as np
 
 from sim.memory import dram_fields as f
-from sim.memory.address_map import BANK_MASK, ROW_SHIFT
-from sim.memory.dram_refresh import choose_refresh, refresh_tick
+from sim.memory.dram_bank import act_gate, decide, enter, inlined, keep_distance, ready, take, turns
+from sim.memory.dram_keys import first_column, first_column_after, first_row, first_row_after_act, first_row_after_pre
+from sim.memory.dram_lanes import COMMANDS, KEY_SHIFT, lowest_bit, peek, poke
+from sim.memory.dram_refresh import end_refresh, next_event, refresh_tick, refreshes_fall_due
 
-__all__ = ["run_channel"]
+__all__ = ["run_channels"]
 
-# Compiled without reference counts (_nrt): nothing is allocated, and counting the arrays that the functions hand to one
-# another took four times as long as the work.
 _compiled = numba.njit(cache=True, error_model="numpy", _nrt=False)
-_inlined = numba.njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+
+_PAST = 1 << 20
+"""Ticks are counted from here, and what is long past stays here: keys are compared as float64 and must be normal."""
+_REBASE = 1 << 28
+"""The loop counts anew when it has come this far, so that ticks fit 30 bits."""
 
 
-@_inlined
-def _let_in(now, first, stop, packed, position, arrival, bank, pc, slot, free, todo):
-    """Let requests enter their windows in order; returns the tick of the next arrival if that is what they wait for."""
-    i = pc[f.CURSOR]
-    waits_until = f.NEVER
-    while i < stop:
-        code = np.int64(packed[i])
-        kind = code & 1
-        count = pc[f.N_FREE + kind]
-        if count == 0:
-            break
-        if len(arrival) > 0:
-            when = arrival[position[i]]
-            if when > now:
-                waits_until = when
-                break
-        pc[f.N_FREE + kind] = count - 1
-        s = free[kind, count - 1]
-        b = code >> 1 & BANK_MASK
-        row = code >> ROW_SHIFT
-        slot[s, f.S_ROW] = row
-        slot[s, f.S_AGE] = ((i - first + 1) & f.AGE) << 6 | b
-        slot[s, f.S_ENTERED] = now
-        slot[s, f.S_REQUEST] = i
-        slot[s, f.S_NEXT] = -1
-        alone = bank[f.HEAD + kind, b] < 0
-        if alone:
-            bank[f.HEAD + kind, b] = s
+@inlined
+def _settle(words, pc, p, base, blocks, stale, now, group_shift, max_bypass, tfaw):
+    """Let banks decide anew; a wish that one gives up makes its key stale, a new one only lowers it."""
+    row_stale = column_stale = stale
+    todo = peek(pc, (p << 5) + f.TODO)
+    while todo != 0:
+        b = lowest_bit(todo)
+        todo &= todo - 1
+        row_stale |= min(peek(words, base + f.TO_ACT + b), peek(words, base + f.TO_PRE + b)) != f.BIG
+        column_stale |= peek(words, base + f.TO_COLUMN + b) != f.BIG
+        decide(words, pc, p, base, b, group_shift, max_bypass, tfaw)
+    poke(pc, (p << 5) + f.TODO, 0)
+    if row_stale:
+        gate_act = act_gate(words, pc, p, base, tfaw)
+        gate_pre = peek(words, base + f.PC_TIMES + f.PRE)
+        first_row(words, pc, p, base, blocks, gate_act, gate_pre)
+    if column_stale:
+        gate = peek(words, base + f.PC_TIMES + f.RD + peek(pc, (p << 5) + f.MODE))
+        first_column(words, pc, p, base, blocks, gate)
+
+
+@inlined
+def _choose(words, pc, n_pc, n_banks, group_shift, column_from, row_from):
+    """The command that can come first: ``tick << 10 | choice << 7 | bank << 1 | whether it is a PRE``.
+
+    ``choice`` is such that of two commands for one tick the lesser goes first: 0 and 2 for a refresh of the second and
+    the first pseudo-channel, then 4 + 2 p for a column command and 5 + 2 p for a row command of pseudo-channel p.
+    """
+    best = np.int64(f.NEVER)
+    for p in range(n_pc):
+        column_key = peek(pc, (p << 5) + f.COLUMN_KEY)
+        row_key = peek(pc, (p << 5) + f.ROW_KEY)
+        column = max(column_key >> KEY_SHIFT, column_from)
+        column += column & 1  # column commands start with a clock
+        row = max(row_key >> KEY_SHIFT, row_from)
+        best = min(best, column << 10 | 4 + 2 * p << 7 | column_key & 127)
+        best = min(best, row << 10 | 5 + 2 * p << 7 | row_key & 127)
+        refreshing = peek(pc, (p << 5) + f.REFRESHING)
+        if refreshing != f.NONE:
+            tick = refresh_tick(words, p * f.P_WORDS, refreshing, n_banks, group_shift)
+            if tick < f.BIG:
+                best = min(best, max(tick, row_from) << 10 | 2 - 2 * p << 7)
+    return best
+
+
+@inlined
+def _keep_all_distances(words, base, b, group_shift, command, now):
+    keep_distance(words, f.PC_LEVEL, base + f.PC_TIMES, command, now)
+    keep_distance(words, f.GROUP_LEVEL, base + f.GROUP_TIMES + (b >> group_shift << 3), command, now)
+    keep_distance(words, f.BANK_LEVEL, base + f.BANK_TIMES + (b << 3), command, now)
+
+
+@inlined
+def _gate_after(words, base, command, other, now):
+    """Tick from which the pseudo-channel will allow the other command, after this one now."""
+    latency = peek(words, f.LATENCY + (f.PC_LEVEL * len(f.COMMANDS) + command) * COMMANDS + other)
+    return max(peek(words, base + f.PC_TIMES + other), now + latency)
+
+
+@inlined
+def _activate(words, pc, p, base, b, group_shift, now):
+    """Open the row of the bank's oldest request; those of the mode go first."""
+    at = base + b
+    oldest_act = peek(pc, (p << 5) + f.FAW_NEXT)
+    poke(pc, (p << 5) + f.FAW + oldest_act, now)
+    poke(pc, (p << 5) + f.FAW_NEXT, oldest_act + 1 & 3)
+    mode = peek(pc, (p << 5) + f.MODE)
+    s = peek(words, at + f.HEAD + (mode << 6))
+    if s != 0:
+        poke(words, at + f.HIT, s)
+        poke(words, at + f.BEFORE_HIT, 0)
+        tick = ready(words, base, b, group_shift, f.RD + mode)
+        poke(words, at + f.TO_COLUMN, tick)
+        tick = max(tick, peek(words, base + f.PC_TIMES + f.RD + mode))
+        key = tick << KEY_SHIFT | peek(words, at + f.LOW)
+        poke(pc, (p << 5) + f.COLUMN_KEY, min(peek(pc, (p << 5) + f.COLUMN_KEY), key))
+    else:
+        s = peek(words, at + f.HEAD + (1 - mode << 6))
+    poke(words, at + f.OPEN, peek(words, base + s + f.S_ROW))
+    poke(words, at + f.COUNTS_AS, peek(words, at + f.ACT_MAKES))
+    poke(words, at + f.ACT_MAKES, f.MISS)
+
+
+@inlined
+def _row_command(words, pc, p, b, blocks, command, now, group_shift, tfaw):
+    """ACT or PRE, for the bank's oldest request or for a refresh."""
+    base = p * f.P_WORDS
+    gate_act = _gate_after(words, base, command, f.ACT, now)
+    gate_pre = _gate_after(words, base, command, f.PRE, now)
+    keep_distance(words, f.PC_LEVEL, base + f.PC_TIMES, command, now)
+    if command == f.ACT:
+        keep_distance(words, f.GROUP_LEVEL, base + f.GROUP_TIMES + (b >> group_shift << 3), f.ACT, now)
+        keep_distance(words, f.BANK_LEVEL, base + f.BANK_TIMES + (b << 3), f.ACT, now)
+        _activate(words, pc, p, base, b, group_shift, now)
+        gate_act = max(gate_act, peek(pc, (p << 5) + f.FAW + peek(pc, (p << 5) + f.FAW_NEXT)) + tfaw)
+        wait = f.GROUP_WAIT + (f.ACT << 9) + (b >> group_shift << 6)
+        first_row_after_act(words, pc, p, base, blocks, gate_act, gate_pre, now, wait, b)
+    else:
+        keep_distance(words, f.BANK_LEVEL, base + f.BANK_TIMES + (b << 3), f.PRE, now)
+        poke(words, base + f.OPEN + b, -1)
+        refreshing = peek(pc, (p << 5) + f.REFRESHING)
+        if refreshing in (f.ALL, b):
+            poke(words, base + f.ACT_MAKES + b, f.MISS)
+            to_act = np.int64(f.BIG)
         else:
-            slot[bank[f.TAIL + kind, b], f.S_NEXT] = s
-        bank[f.TAIL + kind, b] = s
-        i += 1
-        # A bank that has its hit, or waits for its ACT or PRE, keeps its mind unless this one is a hit.
-        if bank[f.GATE_COLUMN, b] != 0 and (
-            alone or kind != pc[f.MODE] or (bank[f.GATE_PRE, b] == 0 and row == bank[f.OPEN, b])
-        ):
-            todo[pc[f.N_TODO]] = b
-            pc[f.N_TODO] += 1
-    pc[f.CURSOR] = i
-    return waits_until
+            poke(words, base + f.ACT_MAKES + b, f.CONFLICT)
+            to_act = ready(words, base, b, group_shift, f.ACT)
+        gate_act = max(gate_act, peek(pc, (p << 5) + f.FAW + peek(pc, (p << 5) + f.FAW_NEXT)) + tfaw)
+        first_row_after_pre(words, pc, p, base, blocks, gate_act, gate_pre, b, to_act)
 
 
-@_inlined
-def _decide(b, max_bypass, bank, pc, slot):
-    """Set the gates of bank ``b``: refresh first, then the mode's requests, then the other mode's rows."""
-    bank[f.GATE_ACT, b] = f.BIG
-    bank[f.GATE_PRE, b] = f.BIG
-    bank[f.GATE_COLUMN, b] = f.BIG
-    row = bank[f.OPEN, b]
-    if pc[f.REFRESHING] in (f.ALL, b):
-        if row >= 0:
-            bank[f.GATE_PRE, b] = 0
-            bank[f.LOW, b] = b  # age 0: older than any request
-        return
-    mode = pc[f.MODE]
-    kind = mode
-    if bank[f.HEAD + kind, b] < 0:
-        kind = 1 - mode
-        if bank[f.HEAD + kind, b] < 0:
-            return
-    oldest = bank[f.HEAD + kind, b]
-    bank[f.LOW, b] = slot[oldest, f.S_AGE]
-    if row < 0:
-        bank[f.GATE_ACT, b] = 0
-        return
-    s = oldest
-    before = np.int64(-1)
-    if bank[f.BYPASS, b] < max_bypass:
-        while s >= 0 and slot[s, f.S_ROW] != row:
-            before = s
-            s = slot[s, f.S_NEXT]
-    elif slot[oldest, f.S_ROW] != row:
-        s = -1
-    if s < 0:
-        bank[f.GATE_PRE, b] = 0
-    elif kind == mode:
-        bank[f.GATE_COLUMN, b] = 0
-        bank[f.LOW, b] = slot[s, f.S_AGE]
-        bank[f.HIT, b] = s
-        bank[f.BEFORE_HIT, b] = before
-
-
-@_inlined
-def _earliest(n_banks, tfaw, bank, pc):
-    """Find the stale ones of the keys of the earliest row and of the earliest column command."""
-    if pc[f.STALE_ROW]:
-        rows = np.int64(f.NEVER)
-        act = max(pc[f.ACT], pc[f.FAW + pc[f.FAW_NEXT]] + tfaw)
-        pre = pc[f.PRE]
-        for b in range(n_banks):
-            to_act = max(bank[f.ACT, b] + bank[f.GATE_ACT, b], act)
-            to_pre = max(bank[f.PRE, b] + bank[f.GATE_PRE, b], pre)
-            rows = min(rows, min(to_act, to_pre) << f.KEY_SHIFT | bank[f.LOW, b])
-        pc[f.ROW_KEY] = rows
-    if pc[f.STALE_COLUMN]:
-        columns = np.int64(f.NEVER)
-        command = f.RD + pc[f.MODE]
-        column = pc[command]
-        for b in range(n_banks):
-            to_column = max(bank[command, b] + bank[f.GATE_COLUMN, b], column)
-            columns = min(columns, to_column << f.KEY_SHIFT | bank[f.LOW, b])
-        pc[f.COLUMN_KEY] = columns
-    pc[f.STALE_ROW] = pc[f.STALE_COLUMN] = 0
-
-
-@_inlined
-def _consider(b, key, command, gate, bank, pc):
-    """Take a bank's new wish for a command, not before ``gate``, into the row or the column key."""
-    pc[key] = min(pc[key], max(bank[command, b], gate) << f.KEY_SHIFT | bank[f.LOW, b])
-
-
-@_inlined
-def _reconsider(b, tfaw, max_bypass, bank, pc, slot):
-    """Let a bank decide anew; a wish it gives up makes the key stale, a new one only lowers it."""
-    pc[f.STALE_ROW] |= min(bank[f.GATE_ACT, b], bank[f.GATE_PRE, b]) == 0
-    pc[f.STALE_COLUMN] |= bank[f.GATE_COLUMN, b] == 0
-    _decide(b, max_bypass, bank, pc, slot)
-    if bank[f.GATE_COLUMN, b] == 0:
-        _consider(b, f.COLUMN_KEY, f.RD + pc[f.MODE], pc[f.RD + pc[f.MODE]], bank, pc)
-    elif bank[f.GATE_ACT, b] == 0:
-        _consider(b, f.ROW_KEY, f.ACT, max(pc[f.ACT], pc[f.FAW + pc[f.FAW_NEXT]] + tfaw), bank, pc)
-    elif bank[f.GATE_PRE, b] == 0:
-        _consider(b, f.ROW_KEY, f.PRE, pc[f.PRE], bank, pc)
-
-
-@_inlined
-def _turn(windows, n_banks, pc, todo, sums):
-    """Drain writes when their window is full or no read is left; turn back when few are left."""
-    reads = windows[0] - pc[f.N_FREE]
-    writes = windows[1] - pc[f.N_FREE + 1]
-    mode = pc[f.MODE]
-    if mode == 0:
-        turns = writes > 0 and (reads == 0 or writes == windows[1])
-    else:
-        turns = writes <= windows[2] and (reads > 0 or writes == 0)
-    if turns:
-        pc[f.MODE] = 1 - mode
-        pc[f.STALE_ROW] = pc[f.STALE_COLUMN] = 1
-        sums[f.N_TURNS] += 1
-        pc[f.N_TODO] = n_banks
-        for b in range(n_banks):
-            todo[b] = b
-
-
-@_inlined
-def _fall_due(now, n_banks, refresh, bank, pc, todo):
-    if pc[f.REFRESHING] != f.NONE or pc[f.DUE] > now:
-        return
-    pc[f.DUE] += refresh[1]
-    pc[f.REFRESHING] = choose_refresh(refresh[0], n_banks, bank, pc)
-    for b in range(n_banks):
-        if pc[f.REFRESHING] in (f.ALL, b):
-            todo[pc[f.N_TODO]] = b
-            pc[f.N_TODO] += 1
-
-
-@_inlined
-def _keep_distance(b, command, now, per_group, latency, bank, pc):
-    """Put off whatever the constraints put off after this command."""
-    for other in range(5):
-        pc[other] = max(pc[other], now + latency[f.PC_LEVEL, command, other])
-    if b < 0:
-        return
-    group = b // per_group * per_group
-    for other in range(5):
-        bank[other, b] = max(bank[other, b], now + latency[f.BANK_LEVEL, command, other])
-        wait = latency[f.GROUP_LEVEL, command, other]
-        if wait > 0:
-            for k in range(group, group + per_group):
-                bank[other, k] = max(bank[other, k], now + wait)
-
-
-@_inlined
-def _take(b, bank, pc, slot, free, todo):
-    """Take the bank's chosen hit from its list; returns its slot."""
-    kind = pc[f.MODE]
-    s = bank[f.HIT, b]
-    before = bank[f.BEFORE_HIT, b]
-    after = slot[s, f.S_NEXT]
-    if before < 0:
-        bank[f.HEAD + kind, b] = after
-        bank[f.BYPASS, b] = 0
-    else:
-        slot[before, f.S_NEXT] = after
-        bank[f.BYPASS, b] += 1
-    if after < 0:
-        bank[f.TAIL + kind, b] = before
-    free[kind, pc[f.N_FREE + kind]] = s
-    pc[f.N_FREE + kind] += 1
-    pc[f.ENTER] = 1
-    todo[0] = b
-    pc[f.N_TODO] = 1
+@inlined
+def _column_command(words, pc, p, b, blocks, command, now, group_shift):
+    """RD or WR of the bank's chosen hit; returns the place of its slot."""
+    base = p * f.P_WORDS
+    gate = _gate_after(words, base, command, command, now)
+    _keep_all_distances(words, base, b, group_shift, command, now)
+    s = take(words, pc, p, base, b, command - f.RD)
+    wait = f.GROUP_WAIT + (command << 9) + (b >> group_shift << 6)
+    first_column_after(words, pc, p, base, blocks, gate, now, wait, b)
+    poke(pc, (p << 5) + f.TODO, 1 << b)
     return s
 
 
-@_inlined
-def _activate(b, now, bank, pc, slot):
-    """Open the row of the bank's oldest request; those of the mode go first."""
-    pc[f.FAW + pc[f.FAW_NEXT]] = now
-    pc[f.FAW_NEXT] = (pc[f.FAW_NEXT] + 1) & 3
-    bank[f.GATE_ACT, b] = f.BIG
-    s = bank[f.HEAD + pc[f.MODE], b]
-    if s >= 0:
-        bank[f.GATE_COLUMN, b] = 0
-        bank[f.HIT, b] = s
-        bank[f.BEFORE_HIT, b] = -1
-        _consider(b, f.COLUMN_KEY, f.RD + pc[f.MODE], pc[f.RD + pc[f.MODE]], bank, pc)
-    else:
-        s = bank[f.HEAD + 1 - pc[f.MODE], b]
-    bank[f.OPEN, b] = slot[s, f.S_ROW]
-    bank[f.COUNTS_AS, b] = bank[f.ACT_MAKES, b]
-    bank[f.ACT_MAKES, b] = f.MISS
+@inlined
+def _rebase(words, pc, n_pc, by):
+    """Count all ticks from one that is ``by`` later; what is long past stays just past."""
+    for p in range(n_pc):
+        base = p * f.P_WORDS
+        for at in range(base + f.BANK_TIMES, base + f.PC_TIMES + COMMANDS):
+            poke(words, at, max(peek(words, at) - by, _PAST))
+        for at in range(base + f.TO_ACT, base + f.LOW):
+            if peek(words, at) != f.BIG:
+                poke(words, at, max(peek(words, at) - by, _PAST))
+        for at in range((p << 5) + f.FAW, (p << 5) + f.FAW + 4):
+            poke(pc, at, max(peek(pc, at) - by, -f.BIG))
+        poke(pc, (p << 5) + f.DUE, peek(pc, (p << 5) + f.DUE) - by)
+        if peek(pc, (p << 5) + f.WAITS_UNTIL) != f.NEVER:
+            poke(pc, (p << 5) + f.WAITS_UNTIL, peek(pc, (p << 5) + f.WAITS_UNTIL) - by)
 
 
-@_inlined
-def _precharge(b, bank, pc):
-    """Close the row, for a refresh or for the bank's oldest request."""
-    bank[f.OPEN, b] = -1
-    bank[f.GATE_PRE, b] = f.BIG
-    if pc[f.REFRESHING] in (f.ALL, b):
-        bank[f.ACT_MAKES, b] = f.MISS
-    else:
-        bank[f.ACT_MAKES, b] = f.CONFLICT
-        bank[f.GATE_ACT, b] = 0
+@inlined
+def _reset(words, pc, n_pc, start, channel, interval):
+    """State before a channel's first request; all slots are free."""
+    for p in range(n_pc):
+        base = p * f.P_WORDS
+        for at in range(base, base + f.BANK_TIMES):
+            poke(words, at, 0)
+        for at in range(base + f.BANK_TIMES, base + f.PC_TIMES + COMMANDS):
+            poke(words, at, _PAST)
+        for at in range(base + f.TO_ACT, base + f.LOW):
+            poke(words, at, f.BIG)
+        for b in range(64):
+            poke(words, base + f.OPEN + b, -1)
+            poke(words, base + f.ACT_MAKES + b, f.MISS)
+        at = p << 5
+        poke(pc, at + f.MODE, 0)
+        poke(pc, at + f.ROW_KEY, f.NEVER)
+        poke(pc, at + f.COLUMN_KEY, f.NEVER)
+        poke(pc, at + f.REFRESHING, f.NONE)
+        # pseudo-channels, and channels, take turns
+        poke(pc, at + f.DUE, _PAST + interval + interval * p // n_pc + interval * (channel & 1) // (2 * n_pc))
+        poke(pc, at + f.REFRESHED, 0)
+        poke(pc, at + f.CURSOR, peek(start, channel * n_pc + p))
+        poke(pc, at + f.FIRST, peek(start, channel * n_pc + p))
+        poke(pc, at + f.STOP, peek(start, channel * n_pc + p + 1))
+        for k in range(4):
+            poke(pc, at + f.FAW + k, -f.BIG)
+        poke(pc, at + f.FAW_NEXT, 0)
+        poke(pc, at + f.TODO, 0)
 
 
-@_inlined
-def _end_refresh(b, n_banks, pc, todo):
-    pc[f.REFRESHING] = f.NONE
-    for k in range(n_banks):
-        if b in (f.ALL, k):
-            todo[pc[f.N_TODO]] = k
-            pc[f.N_TODO] += 1
-    if b >= 0:
-        pc[f.REFRESHED] |= 1 << b
-        if pc[f.REFRESHED] == (1 << n_banks) - 1:
-            pc[f.REFRESHED] = 0
-
-
-@_inlined
-def _chosen(kind, bank, pc):
-    """Bank and number of the command of this kind."""
-    if kind == f.COLUMN:
-        return pc[f.COLUMN_KEY] & 63, f.RD + pc[f.MODE]
-    if kind == f.ROW:
-        b = pc[f.ROW_KEY] & 63
-        return b, np.int64(f.ACT if bank[f.GATE_ACT, b] == 0 else f.PRE)
-    return pc[f.REFRESHING], np.int64(f.REF)
-
-
-@_inlined
-def _record(line, now, bus, command, b, bank, pc, slot):
-    line[0], line[1], line[2], line[3], line[4] = now, bus, command, max(b, -1), -1
+@inlined
+def _record(trace, n, tick, bus, command, b, words, pc, p):
+    """Write a command to line ``n`` of the trace, before it is carried out."""
+    if n >= len(trace):
+        raise RuntimeError("the trace is full")
+    line = trace[n]
+    line[0], line[1], line[2], line[3], line[4] = tick, bus, command, max(b, -1), -1
+    at = p * f.P_WORDS + b
     if command == f.ACT:
-        s = bank[f.HEAD + pc[f.MODE], b]
-        line[4] = slot[s if s >= 0 else bank[f.HEAD + 1 - pc[f.MODE], b], f.S_ROW]
+        s = peek(words, at + f.HEAD + (peek(pc, (p << 5) + f.MODE) << 6))
+        if s == 0:
+            s = peek(words, at + f.HEAD + (1 - peek(pc, (p << 5) + f.MODE) << 6))
+        line[4] = peek(words, p * f.P_WORDS + s + f.S_ROW)
     elif b >= 0:
-        line[4] = bank[f.OPEN, b]
-
-
-@_inlined
-def _next_command(base, now, requests, arrival, n_banks, row_bus, windows, tfaw, sums, bank, pc, slot, free, todo, bus):
-    """Settle what each pseudo-channel wants; returns tick, pseudo-channel and kind of the first command, and the tick
-    of an arrival or a refresh that may come before it."""
-    start, packed, position = requests
-    event = np.int64(f.NEVER)
-    best = np.int64(f.NEVER)
-    best_p, best_kind = 0, 0
-    for p in range(len(pc)):
-        if pc[p, f.ENTER]:
-            pc[p, f.ENTER] = len(arrival) > 0
-            first, stop = start[base + p], start[base + p + 1]
-            when = _let_in(now, first, stop, packed, position, arrival, bank[p], pc[p], slot, free[p], todo[p])
-            event = min(event, when)
-            _turn(windows, n_banks, pc[p], todo[p], sums)
-        if pc[p, f.N_TODO] > 0:
-            for k in range(pc[p, f.N_TODO]):
-                _reconsider(todo[p, k], tfaw, windows[3], bank[p], pc[p], slot)
-            pc[p, f.N_TODO] = 0
-        _earliest(n_banks, tfaw, bank[p], pc[p])
-        tick = max(pc[p, f.COLUMN_KEY] >> f.KEY_SHIFT, bus[0], now)
-        tick += tick & 1  # column commands start with a clock
-        if tick < best:
-            best, best_p, best_kind = tick, p, f.COLUMN
-        tick = max(pc[p, f.ROW_KEY] >> f.KEY_SHIFT, bus[row_bus], now)
-        if tick < best:
-            best, best_p, best_kind = tick, p, f.ROW
-        if pc[p, f.REFRESHING] == f.NONE:
-            event = min(event, pc[p, f.DUE])
-        else:
-            ready = refresh_tick(n_banks, bank[p], pc[p])
-            tick = max(ready, bus[row_bus], now)
-            if ready < f.BIG and tick <= best:
-                best, best_p, best_kind = tick, p, f.REFRESH
-    return best, best_p, best_kind, event
+        line[4] = peek(words, at + f.OPEN)
 
 
 @_compiled
-def run_channel(
-    base, remaining, state, requests, arrival, shape, windows, latency, stales, hold, refresh, sums, finished, trace
+def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth a name have one
+    words, pc, n_channels, pcs, blocks, requests, arrival, shape, windows, hold, refresh, sums, finished, trace
 ):
-    """Run one channel to its last request.
+    """Run every channel to its last request.
 
     Parameters
     ----------
-    base, remaining : its first pseudo-channel, the number of its requests
-    state : of :func:`sim.memory.dram_state.new_state`
+    words, pc : of :func:`sim.memory.dram_state.new_state`
+    n_channels : how many, one after the other
+    pcs, blocks : tuples as long as a channel has pseudo-channels, and a pseudo-channel has 16 banks: constants for the
+        compiler
     requests : of :func:`sim.memory.address_map.sort_requests`
     arrival : ticks per request from which it may enter; empty for 0
-    shape : n_groups, n_banks, row_bus: 0 if row commands share the bus of column commands, else 1
+    shape : n_banks, binary logarithm of the banks of a group, whether row and column commands share a bus
     windows : read_window, write_window, write_low, max_bypass
-    latency : (3, 5, 5) ticks from a command to another in the same bank, group, pseudo-channel; far below 0 where none
-    stales : per command, what it changes for other banks than its own: 1 for their row commands, 2 for their column
-        commands, 3 for both
     hold : per command its bus occupancy, then tFAW, RD to end of data, WR to end of data
-    refresh : per_bank, interval in ticks
+    refresh : per_bank, interval in ticks, a bit for each bank
     sums : (8,) what is added up
     finished : ticks of the end of data per request; empty if not wanted
     trace : (n, 5) rows tick, pseudo-channel, command, bank, row; empty if not wanted
     """
-    bank, pc, slot, free, todo, bus = state
-    n_banks, row_bus = shape[1], shape[2]
-    now = np.int64(0)
-    while remaining > 0:
-        tick, p, kind, event = _next_command(
-            base, now, requests, arrival, n_banks, row_bus, windows, hold[f.TFAW], sums, bank, pc, slot, free, todo, bus
-        )
-        if event <= tick:
-            if event >= f.BIG:
-                raise RuntimeError("a channel has requests but no command to issue")
-            now = max(now, event)
-            for q in range(len(pc)):
-                _fall_due(now, n_banks, refresh, bank[q], pc[q], todo[q])
-            continue
-        now = tick
-        b, command = _chosen(kind, bank[p], pc[p])
-        pc[p, f.STALE_ROW] |= stales[command] & 1
-        pc[p, f.STALE_COLUMN] |= stales[command] >> 1
-        bus[0 if kind == f.COLUMN else row_bus] = now + hold[command]
-        if len(trace) > 0:
-            if sums[f.N_COMMANDS] == len(trace):
-                raise RuntimeError("the trace is full")
-            _record(trace[sums[f.N_COMMANDS]], now, base + p, command, b, bank[p], pc[p], slot)
-        sums[f.N_COMMANDS] += 1
-        _keep_distance(b, command, now, n_banks // shape[0], latency, bank[p], pc[p])
-        if command == f.ACT:
-            _activate(b, now, bank[p], pc[p], slot)
-        elif command == f.PRE:
-            _precharge(b, bank[p], pc[p])
-        elif command == f.REF:
-            _end_refresh(b, n_banks, pc[p], todo[p])
-            sums[f.N_REFRESHES] += 1
-        else:
-            s = _take(b, bank[p], pc[p], slot, free[p], todo[p])
-            end = now + hold[f.TO_END + command - f.RD]
-            sums[bank[p, f.COUNTS_AS, b]] += 1
-            bank[p, f.COUNTS_AS, b] = 0
-            sums[f.LATENCY] += end - slot[s, f.S_ENTERED]
-            sums[f.LAST] = max(sums[f.LAST], end)
-            if len(finished) > 0:
-                finished[requests[2][slot[s, f.S_REQUEST]]] = end
-            remaining -= 1
+    start, packed, position = requests
+    n_pc = len(pcs)
+    n_banks, group_shift, shared_bus = shape
+    max_bypass, tfaw = windows[3], hold[f.TFAW]
+    arrives = len(arrival) > 0
+    everything = (1 << n_pc) - 1
+    n_commands = np.int64(0)
+    last = np.int64(0)
+    for channel in range(n_channels):
+        _reset(words, pc, n_pc, start, channel, refresh[1])
+        remaining = peek(start, (channel + 1) * n_pc) - peek(start, channel * n_pc)
+        now = np.int64(_PAST)
+        offset = np.int64(-_PAST)
+        column_bus = row_bus = now
+        touched, enters, stale = np.int64(everything), True, True
+        limit = np.int64(0)
+        while remaining > 0:
+            for q in range(n_pc):
+                if touched >> q & 1:
+                    base = q * f.P_WORDS
+                    q_stale = stale
+                    if enters:
+                        entered = enter(words, pc, q, base, now, offset, packed, position, arrival)
+                        sums[f.LATENCY_SUM] -= entered * (now + offset)
+                        if turns(pc, q, windows):
+                            poke(pc, (q << 5) + f.MODE, 1 - peek(pc, (q << 5) + f.MODE))
+                            poke(pc, (q << 5) + f.TODO, refresh[2])
+                            q_stale = True
+                            sums[f.N_TURNS] += 1
+                    _settle(words, pc, q, base, blocks, q_stale, now, group_shift, max_bypass, tfaw)
+            if stale or arrives:
+                limit = min(next_event(pc, n_pc), f.BIG)
+            while True:
+                best = _choose(words, pc, n_pc, n_banks, group_shift, max(column_bus, now), max(row_bus, now))
+                choice = best >> 7 & 7
+                if best >> 10 >= limit or choice & 1 == 0:
+                    break
+                now = best >> 10
+                p = (choice >> 1) - 2 if n_pc > 1 else np.int64(0)
+                b = best >> 1 & 63
+                command = best & 1
+                row_bus = now + peek(hold, command)
+                if shared_bus:
+                    column_bus = row_bus
+                if len(trace) > 0:
+                    _record(trace, n_commands, now + offset, channel * n_pc + p, command, b, words, pc, p)
+                n_commands += 1
+                _row_command(words, pc, p, b, blocks, command, now, group_shift, tfaw)
+                if arrives:
+                    break
+            if best >> 10 >= limit:
+                event = next_event(pc, n_pc)
+                if event == f.NEVER:
+                    raise RuntimeError("a channel has requests but no command to issue")
+                now = max(now, event)
+                refreshes_fall_due(words, pc, n_pc, n_banks, refresh, now)
+                if now > _REBASE:
+                    by = now - _PAST & -2
+                    _rebase(words, pc, n_pc, by)
+                    now, offset = now - by, offset + by
+                    column_bus, row_bus = max(column_bus - by, _PAST), max(row_bus - by, _PAST)
+                touched, enters, stale = np.int64(everything), arrives, True
+                continue
+            if choice & 1:
+                touched, enters, stale = np.int64(everything), True, False
+                continue
+            now = best >> 10
+            n_commands += 1
+            if choice < 4:
+                p = 1 - (choice >> 1) if n_pc > 1 else np.int64(0)
+                b = peek(pc, (p << 5) + f.REFRESHING)
+                base = p * f.P_WORDS
+                if len(trace) > 0:
+                    _record(trace, n_commands - 1, now + offset, channel * n_pc + p, f.REF, b, words, pc, p)
+                keep_distance(words, f.PC_LEVEL, base + f.PC_TIMES, f.REF, now)
+                if b >= 0:
+                    _keep_all_distances(words, base, b, group_shift, f.REF, now)
+                row_bus = now + peek(hold, f.REF)
+                if shared_bus:
+                    column_bus = row_bus
+                end_refresh(pc, p, b, refresh[2])
+                sums[f.N_REFRESHES] += 1
+                touched, enters, stale = np.int64(everything), arrives, True
+            else:
+                p = (choice >> 1) - 2 if n_pc > 1 else np.int64(0)
+                b = best >> 1 & 63
+                command = f.RD + peek(pc, (p << 5) + f.MODE)
+                if len(trace) > 0:
+                    _record(trace, n_commands - 1, now + offset, channel * n_pc + p, command, b, words, pc, p)
+                column_bus = now + peek(hold, command)
+                if shared_bus:
+                    row_bus = column_bus
+                s = _column_command(words, pc, p, b, blocks, command, now, group_shift)
+                end = now + offset + peek(hold, f.TO_END - f.RD + command)
+                counts_as = peek(words, p * f.P_WORDS + f.COUNTS_AS + b)
+                poke(words, p * f.P_WORDS + f.COUNTS_AS + b, 0)
+                poke(sums, counts_as, peek(sums, counts_as) + 1)
+                sums[f.LATENCY_SUM] += end
+                last = max(last, end)
+                if len(finished) > 0:
+                    finished[peek(position, peek(words, s + f.S_REQUEST))] = end
+                remaining -= 1
+                touched = np.int64(everything) if arrives else np.int64(1 << p)
+                enters, stale = True, False
+    sums[f.N_COMMANDS] = n_commands
+    sums[f.LAST] = last

@@ -2,36 +2,72 @@
 
 The compiler's cache does not see changes here: touch ``dram_kernel.py`` after one.
 """
+# ruff: noqa: PLR0917 - numba takes no keywords
 
-import numba
+import numpy as np
 
 from sim.memory import dram_fields as f
+from sim.memory.dram_bank import inlined, ready
+from sim.memory.dram_lanes import peek, poke
 
-__all__ = ["choose_refresh", "refresh_tick"]
+__all__ = ["end_refresh", "next_event", "refresh_tick", "refreshes_fall_due"]
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
-def choose_refresh(per_bank, n_banks, bank, pc):
+@inlined
+def next_event(pc, n_pc):
+    """First tick at which a request arrives or a refresh falls due."""
+    event = np.int64(f.NEVER)
+    for p in range(n_pc):
+        event = min(event, peek(pc, (p << 5) + f.WAITS_UNTIL))
+        if peek(pc, (p << 5) + f.REFRESHING) == f.NONE:
+            event = min(event, peek(pc, (p << 5) + f.DUE))
+    return event
+
+
+@inlined
+def _choose_refresh(words, pc, p, n_banks):
     """The bank to refresh: of those not yet refreshed in this round the first without requests, else the first."""
-    if not per_bank:
-        return f.ALL
-    chosen = f.NONE
+    chosen = np.int64(f.NONE)
     for b in range(n_banks):
-        if pc[f.REFRESHED] >> b & 1 == 0:
-            if bank[f.HEAD, b] < 0 and bank[f.HEAD + 1, b] < 0:
-                return b
+        if peek(pc, (p << 5) + f.REFRESHED) >> b & 1 == 0:
+            at = p * f.P_WORDS + b
+            if peek(words, at + f.HEAD) == 0 and peek(words, at + f.HEAD + 64) == 0:
+                return np.int64(b)
             if chosen < 0:
-                chosen = b
+                chosen = np.int64(b)
     return chosen
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
-def refresh_tick(n_banks, bank, pc):
+@inlined
+def refreshes_fall_due(words, pc, n_pc, n_banks, refresh, now):
+    """Choose the banks of the refreshes that are due; they must decide anew."""
+    for p in range(n_pc):
+        if peek(pc, (p << 5) + f.REFRESHING) == f.NONE and peek(pc, (p << 5) + f.DUE) <= now:
+            poke(pc, (p << 5) + f.DUE, peek(pc, (p << 5) + f.DUE) + refresh[1])
+            b = _choose_refresh(words, pc, p, n_banks) if refresh[0] else np.int64(f.ALL)
+            poke(pc, (p << 5) + f.REFRESHING, b)
+            poke(pc, (p << 5) + f.TODO, refresh[2] if b < 0 else 1 << b)
+
+
+@inlined
+def refresh_tick(words, base, refreshing, n_banks, group_shift):
     """Earliest tick of the refresh that is due; a row still open puts it off."""
-    tick = pc[f.REF]
-    for b in range(n_banks):
-        if pc[f.REFRESHING] in (f.ALL, b):
-            if bank[f.OPEN, b] >= 0:
-                return f.BIG
-            tick = max(tick, bank[f.REF, b])
+    tick = peek(words, base + f.PC_TIMES + f.REF)
+    one = refreshing != f.ALL
+    for b in range(refreshing if one else 0, refreshing + 1 if one else n_banks):
+        if peek(words, base + f.OPEN + b) >= 0:
+            return np.int64(f.BIG)
+        tick = max(tick, ready(words, base, b, group_shift, f.REF))
     return tick
+
+
+@inlined
+def end_refresh(pc, p, b, all_banks):
+    """Note which banks are refreshed; they must decide anew."""
+    poke(pc, (p << 5) + f.REFRESHING, f.NONE)
+    if b == f.ALL:
+        poke(pc, (p << 5) + f.TODO, all_banks)
+    else:
+        done = peek(pc, (p << 5) + f.REFRESHED) | 1 << b
+        poke(pc, (p << 5) + f.REFRESHED, 0 if done == all_banks else done)
+        poke(pc, (p << 5) + f.TODO, 1 << b)

@@ -1,37 +1,60 @@
-"""State of one channel in the DRAM model before its first request; with fields of ``sim.memory.dram_fields``."""
+"""Arrays of the DRAM model's loop, with the distances between commands; places as ``sim.memory.dram_fields`` says."""
 
 import numpy as np
 
-from sim.memory import dram_fields as field
+from arch.errors import InputError
+from arch.memory import ControllerConfig, DramConfig
+from sim.memory import dram_fields as f
+from sim.memory.dram_lanes import COMMANDS
 
 __all__ = ["new_state"]
 
+_NOTHING = -f.BIG // 2
+_LONGEST = 1 << 26
+_ROW, _COLUMN = {f.ACT, f.PRE}, {f.RD, f.WR}
 
-def new_state(n_pc: int, n_banks: int, read_window: int, write_window: int, interval: int) -> tuple[np.ndarray, ...]:
-    """Arrays ``bank``, ``pc``, ``slot``, ``free``, ``todo`` and ``bus``.
 
-    ``slot`` holds the requests in the windows, ``free`` the slots without one, ``todo`` the banks that must decide
-    anew, ``bus`` the ticks from which the column and the row command bus are free. ``interval`` is the ticks between
-    two refreshes; those of pseudo-channels take turns.
+def new_state(dram: DramConfig, controller: ControllerConfig, latencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays ``words`` and ``pc`` of one channel; the loop sets what it changes itself.
+
+    Parameters
+    ----------
+    latencies : (3, 5, 5) ticks from a command to another in the same bank, group, pseudo-channel; far below 0 for none
+
+    Raises
+    ------
+    InputError
+        If a timing is too long for the loop's 30 bits.
+    RuntimeError
+        If a rule puts off what the loop does not look at again after its command: a defect of the model.
     """
-    n_slots = read_window + write_window
-    bank = np.zeros((n_pc, field.N_BANK_FIELDS, n_banks), dtype=np.int64)
-    bank[:, field.GATE_ACT : field.GATE_COLUMN + 1] = field.BIG
-    bank[:, field.OPEN] = -1
-    bank[:, field.ACT_MAKES] = field.MISS
-    bank[:, field.HEAD : field.HEAD + 2] = -1
-    pc = np.zeros((n_pc, field.N_PC_FIELDS), dtype=np.int64)
-    pc[:, field.STALE_ROW] = 1
-    pc[:, field.STALE_COLUMN] = 1
-    pc[:, field.ENTER] = 1
-    pc[:, field.REFRESHING] = field.NONE
-    pc[:, field.FAW : field.FAW + 4] = -field.BIG
-    pc[:, field.DUE] = interval + interval * np.arange(n_pc) // n_pc
-    pc[:, field.N_FREE : field.N_FREE + 2] = read_window, write_window
-    free = np.zeros((n_pc, 2, max(read_window, write_window)), dtype=np.int64)
-    for p in range(n_pc):
-        free[p, 0, :read_window] = p * n_slots + np.arange(read_window)
-        free[p, 1, :write_window] = p * n_slots + read_window + np.arange(write_window)
-    slot = np.zeros((n_pc * n_slots, field.N_SLOT_FIELDS), dtype=np.int64)
-    todo = np.zeros((n_pc, n_slots + 2 * n_banks), dtype=np.int64)
-    return bank, pc, slot, free, todo, np.zeros(2, dtype=np.int64)
+    if latencies.max() > _LONGEST:
+        raise InputError(f"timings must be at most {_LONGEST} half clocks, not {latencies.max()}")
+    _check_rules(latencies)
+    words = np.zeros(f.N_WORDS, dtype=np.int32)
+    pc = np.zeros(2 << 5, dtype=np.int64)
+    reads, writes = controller.read_window, controller.write_window
+    slots = f.SLOTS + 4 * np.arange(reads + writes)
+    for p in range(dram.n_pseudo_channels):
+        pc[p << 5 | f.N_FREE :][:2] = reads, writes
+        free = words[p * f.P_WORDS + f.FREE :]
+        free[:reads] = slots[:reads]
+        free[1024:][:writes] = slots[reads:]
+    table = np.full((3, len(f.COMMANDS), COMMANDS), _NOTHING, dtype=np.int32)
+    table[:, :, : len(f.COMMANDS)] = np.maximum(latencies, _NOTHING)
+    words[f.LATENCY :][: table.size] = table.reshape(-1)
+    wait = np.full((len(f.COMMANDS), 8, 64), _NOTHING, dtype=np.int32)
+    for bank in range(dram.n_banks):
+        wait[:, bank // dram.n_banks_per_group, bank] = table[f.GROUP_LEVEL].diagonal()
+    words[f.GROUP_WAIT :][: wait.size] = wait.reshape(-1)
+    return words, pc
+
+
+def _check_rules(latencies: np.ndarray) -> None:
+    """Across banks, only a REF may put off another kind of command; across a group, an ACT other ACTs and a column
+    command other column commands."""
+    for level, before, after in np.argwhere(latencies > 0).tolist():
+        within = (before in _COLUMN and after in _COLUMN) or before == after == f.ACT
+        across = within or before == f.REF or (before in _ROW and after in _ROW | {f.REF})
+        if not {f.BANK_LEVEL: True, f.GROUP_LEVEL: within, f.PC_LEVEL: across}[level]:
+            raise RuntimeError(f"no rule may put off {f.COMMANDS[after]} after {f.COMMANDS[before]} across banks")
