@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from arch.errors import InputError
 from arch.memory import MAPPINGS
 from arch.memory_preset import load_memory
+from sim.memory.address_map import sort_requests
 from sim.memory.bounds import bank_group_fraction, one_bank_fraction, random_bound, unloaded_read_ns
 from sim.memory.dram import run_dram
 from sim.memory.patterns import pattern_requests
@@ -203,6 +205,48 @@ def test_every_request_is_served_once_and_in_order_of_its_kind(seed):
     assert served == expected
     assert run.row_hits + run.row_misses + run.row_conflicts == run.requests == 3000
     assert run.commands == len(run.trace)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_read_takes_as_long_after_a_long_pause(name):
+    """The loop counts its ticks anew every 2**28 of them; nothing may be seen of that."""
+    dram, controller = without_refresh(name)
+    row = dram.row_bytes * dram.n_banks
+    pauses = np.array([0.0, 1e8, 2e8, 4.5e8])
+    arrival = (pauses[:, None] + np.array([1e3, 2e3, 3e3])).reshape(-1)
+    addresses = np.tile([0, 32, row], 4) + np.repeat(np.arange(4) * 2 * row, 3)
+    run = run_dram(dram, controller, addresses, arrival_ns=arrival, finished=True)
+    for k, kind in ((1, "hit"), (2, "conflict")):
+        waits = (run.finished_ns - arrival)[k::3] - unloaded_read_ns(dram, kind)
+        assert np.all(waits >= -1e-5) and np.all(waits < 2 * dram.tick_ns + 1e-5)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_channels_are_those_of_a_division(name, mapping, seed):
+    """The mapping divides by the number of channels with a product and a shift; here with Python's integers."""
+    dram = load_memory(name).dram
+    chosen = replace(MAPPINGS[mapping], hashed=False)
+    rng = np.random.default_rng(seed)
+    last = dram.capacity_bytes // 32 - 1 - np.arange(1000)
+    addresses = np.concatenate([rng.integers(0, dram.capacity_bytes // 32, 3000), last]) * 32
+    sizes = {
+        "line": 4, "group": dram.n_bank_groups, "column": dram.row_bytes // 128, "bank": dram.n_banks_per_group,
+        "row": dram.n_rows, "channel": dram.n_buses,
+    }  # fmt: skip
+    below = prod(sizes[field] for field in chosen.order[: chosen.order.index("channel")])
+    expected = [address // 32 // below % dram.n_buses for address in addresses.tolist()]
+    start, _, position = sort_requests(dram, chosen, addresses, np.zeros(len(addresses), dtype=np.uint8))
+    found = np.empty(len(addresses), dtype=np.int64)
+    found[position] = np.repeat(np.arange(dram.n_buses), np.diff(start))
+    assert found.tolist() == expected
+
+
+def test_timings_beyond_the_loops_ticks_are_refused():
+    dram, controller = one_bus("orin")
+    dram = replace(dram, timing=replace(dram.timing, trtw_ns=1e8))
+    with pytest.raises(InputError, match=r"^timings must be at most 67108864 half clocks, not 160000000$"):
+        run_dram(dram, controller, np.zeros(4))
 
 
 def test_no_requests_take_no_time():
