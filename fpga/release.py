@@ -13,7 +13,7 @@ from pathlib import Path
 from arch.errors import InputError
 from arch.release import ReleaseConfig
 from arch.whole_file import write_whole
-from fpga.flow import WIRE_PS, pack, routed_clock, synthesised_cells
+from fpga.flow import WIRE_PS, pack, routed_clock, run_yosys, synthesised_cells
 from fpga.pins import with_pins
 from rtl.modular import modular_verilog
 from rtl.nfp_top import NfpTop
@@ -32,8 +32,10 @@ _ECP5 = (
 """With no names of unused wires ahead of the LUT mapper, which stops on some without a word."""
 _ULTRASCALE_PLUS = (
     "read_verilog {top}.v; synth_xilinx -family xcup -noiopad -noclkbuf -top {top} -run begin:map_luts; "
-    "opt_clean -purge; abc -luts 2:2,3,6:5; clean"
+    "opt_clean -purge; write_rtlil {top}.il"
 )
+_ULTRASCALE_PLUS_LUTS = "read_rtlil {top}.il; abc -luts 2:2,3,6:5; clean"
+"""In a process of its own: behind the rest in one, the mapper stopped without a word on ``zcu104``."""
 _MEMORIES = {
     "ecp5": "read_verilog {top}.v; synth_ecp5 -noflatten -top {top} -run begin:map_gates",
     "ultrascale+": "read_verilog {top}.v; synth_xilinx -family xcup -noiopad -top {top} -run begin:map_ffram",
@@ -100,7 +102,10 @@ def synthesise(release: ReleaseConfig) -> BuildCells:
     if release.device is None:
         raise InputError(f"preset of an FPGA must be one with a device, not {release.name!r}")
     stem = _written(release)
-    script = _ECP5 if release.family == "ecp5" else _ULTRASCALE_PLUS
+    script = _ECP5
+    if release.family == "ultrascale+":
+        run_yosys(stem.parent, _ULTRASCALE_PLUS.format(top=release.top))
+        script = _ULTRASCALE_PLUS_LUTS
     cells = synthesised_cells(stem, script.format(top=release.top, wire=WIRE_PS))
     sums = {what: _count(cells, release, what) for what in _KINDS[release.family]}
     if release.family == "ultrascale+":
