@@ -137,7 +137,7 @@ _BUILDS = (
     ),
     ReleaseConfig(
         name="zcu104",
-        cluster=ClusterConfig(nfp=_nfp(16, 128, 64, 4, 1 << 16), n_nfps=2, scheduler=_SCHEDULER),
+        cluster=ClusterConfig(nfp=_nfp(16, 128, 64, 4, 1 << 15), n_nfps=2, scheduler=_SCHEDULER),
         device=DeviceCapacity(
             name="XCZU7EV", luts=230400, flip_flops=460800, block_rams=312, multipliers=1728, source=_ULTRASCALE
         ),
