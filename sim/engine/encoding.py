@@ -102,6 +102,7 @@ class EncodingClock:
         layouts = check_runnable(grid, engine, only=only)
         self.grid = grid
         self.engine = engine
+        assert engine.front_latency < PENDING_LOOKUPS
         self._latencies = np.array([engine.front_latency, engine.back_latency], dtype=np.int64)
         numbers = [layout.level.index for layout in layouts]
         scales = [level.scale for level in grid.levels] if scales is None else scales

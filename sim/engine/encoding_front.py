@@ -8,7 +8,7 @@ import numba
 
 __all__ = ["PENDING_LOOKUPS", "issue_lookup", "next_move", "pause"]
 
-PENDING_LOOKUPS = 32
+PENDING_LOOKUPS = 64
 """Ring of lookups with conflicts between issue and arbiter; holds more than ``front_latency`` of them."""
 _RING = PENDING_LOOKUPS - 1
 

@@ -150,3 +150,12 @@ def test_refusals(points, clocks, message):
 
 def test_no_points_take_no_clock():
     assert encoding_cycles(GRID, ENGINE, np.zeros((0, 3), dtype=int)).cycles == 0
+
+
+def test_every_lookup_on_its_way_to_the_banks_may_hold_them():
+    """All corners of a level too fine for an index are one row: four clocks a lookup, in fp16 39 lookups deep."""
+    engine = EncodingEngineConfig(n_levels=1, table_rows=1 << 13, arithmetic="fp16")
+    grid = GridConfig(n_pos_dims=3, grid_type="Tiled", n_levels=2, base_resolution=7, per_level_scale=300.0)
+    positions = np.random.default_rng(1).random((300, 3)).astype(np.float32).view(np.uint32)
+    timing = encoding_cycles(grid, engine, positions, only=1)
+    assert set(np.diff(timing.features)) == {4}
