@@ -21,7 +21,6 @@ WAIVERS = {
     "WIDTHTRUNC": "Yosys writes a test for zero as ! on a vector, a selected part as a shift; the rest is dropped",
     "CMPCONST": "a counter's bound that is its largest value makes a comparison constant",
     "UNSIGNED": "likewise at zero",
-    "VARHIDDEN": "a memory within an instance of the same name",
 }
 """Verilator's warnings that a release does not heed, and why."""
 
