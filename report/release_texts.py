@@ -7,7 +7,7 @@ from arch.axis_format import AxisFormat, complete_format, issue_format, load_for
 from arch.register_map import build_parameters, config_hash
 from arch.release import ReleaseConfig
 
-__all__ = ["WAIVERS", "release_texts"]
+__all__ = ["SHARED_ENABLE_WAIVER", "WAIVERS", "release_texts"]
 
 VERSION = "0.1.0"
 """Of register map and ports; a new major number breaks users, a new minor number adds."""
@@ -23,6 +23,11 @@ WAIVERS = {
     "UNSIGNED": "likewise at zero",
 }
 """Verilator's warnings that a release does not heed, and why."""
+
+SHARED_ENABLE_WAIVER = {
+    "UNOPTFLAT": "write enables of one column tile are equal; Yosys writes bits of a vector as others of it, no loop"
+}
+"""The same of builds whose column tiles are several lanes under every split."""
 
 
 def release_texts(release: ReleaseConfig, resources: dict) -> dict[str, str]:
@@ -91,8 +96,11 @@ targets:
 
 
 def _waivers(release: ReleaseConfig) -> str:
+    mlp = release.cluster.nfp.mlp
+    tile_lanes = min(mlp.cols // split.column_groups for split in mlp.splits) // mlp.lane_values
+    waivers = {**WAIVERS, **(SHARED_ENABLE_WAIVER if tile_lanes > 1 else {})}
     rules = "".join(
-        f'\n// {reason}\nlint_off -rule {rule} -file "*{release.top}.v"\n' for rule, reason in WAIVERS.items()
+        f'\n// {reason}\nlint_off -rule {rule} -file "*{release.top}.v"\n' for rule, reason in waivers.items()
     )
     return f"`verilator_config\n{rules}"
 
