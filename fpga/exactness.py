@@ -138,7 +138,9 @@ def main() -> None:
             )
     for name, make in engines():
         if not arguments.only or name in arguments.only:
-            script = f"read_verilog {name}.v; synth_ecp5 -noflatten -nowidelut -top {name}"
+            synthesis = f"synth_ecp5 -noflatten -nowidelut -top {name} -run"
+            # Yosys stops at wires that nothing drives or reads
+            script = f"read_verilog {name}.v; {synthesis} begin:map_luts; opt_clean -purge; {synthesis} map_luts:"
             print(f"| {name} | {' | '.join(f'{count:,}' for count in _cells(name, make(), script))} |", flush=True)
     for name, make in blocks():
         if not arguments.only or name in arguments.only:
