@@ -67,8 +67,8 @@ class Engine:
         async def sink(ctx) -> None:
             outputs = self.dut.outputs
             ctx.set(outputs.ready, 1)
-            async for _, _, valid, payload in ctx.tick().sample(outputs.valid, outputs.payload):
-                if valid:
+            async for _, _, given, payload in ctx.tick().sample(outputs.valid & outputs.ready, outputs.payload):
+                if given:
                     self.values.append([payload.values[index] for index in range(self.config.max_width)])
                     self.lasts.append(payload.last)
                     self.clocks.append(self.clock)
@@ -253,6 +253,28 @@ def test_one_pass_network_leaves_no_bubble(seed: int) -> None:
     engine = Engine(config)
     engine.run(bench, max_cycles=5_000)
     assert np.diff(engine.clocks).tolist() == [1] * (len(vectors) - 1)
+
+
+@pytest.mark.parametrize("config", [SQUARE_8, FISSION_8], ids=["whole", "fission"])
+def test_results_wait_for_a_closed_sink(config: MlpEngineConfig, seed: int) -> None:
+    """Both output banks are full and inputs of a third nano-batch are there: it must not begin its last layer."""
+    config = dataclasses.replace(config, nano_batch=8)
+    rng = np.random.default_rng(seed)
+    mlp = network(rng, 8, 8, 1, 5)
+    vectors = rng.integers(-128, 128, (3 * config.nano_batch, 8))
+
+    async def bench(ctx, engine: Engine) -> None:
+        await engine.load(ctx, mlp)
+        ctx.set(engine.dut.outputs.ready, 0)
+        await engine.send(ctx, vectors)
+        await ctx.tick().repeat(8 * config.min_pass_cycles)
+        assert not engine.values
+        ctx.set(engine.dut.outputs.ready, 1)
+        await engine.drained(ctx, len(vectors))
+
+    engine = Engine(config)
+    engine.run(bench, max_cycles=5_000)
+    np.testing.assert_array_equal(np.array(engine.values)[:, :5], mlp_integer(mlp, vectors, config.profile).numpy())
 
 
 def test_a_longer_nano_batch_than_its_stream_waits_for_last(seed: int) -> None:
