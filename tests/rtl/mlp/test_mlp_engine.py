@@ -255,10 +255,9 @@ def test_one_pass_network_leaves_no_bubble(seed: int) -> None:
     assert np.diff(engine.clocks).tolist() == [1] * (len(vectors) - 1)
 
 
-@pytest.mark.parametrize("config", [SQUARE_8, FISSION_8], ids=["whole", "fission"])
+@pytest.mark.parametrize("config", [dataclasses.replace(each, nano_batch=8) for each in (SQUARE_8, FISSION_8)])
 def test_results_wait_for_a_closed_sink(config: MlpEngineConfig, seed: int) -> None:
     """Both output banks are full and inputs of a third nano-batch are there: it must not begin its last layer."""
-    config = dataclasses.replace(config, nano_batch=8)
     rng = np.random.default_rng(seed)
     mlp = network(rng, 8, 8, 1, 5)
     vectors = rng.integers(-128, 128, (3 * config.nano_batch, 8))
@@ -269,6 +268,11 @@ def test_results_wait_for_a_closed_sink(config: MlpEngineConfig, seed: int) -> N
         await engine.send(ctx, vectors)
         await ctx.tick().repeat(8 * config.min_pass_cycles)
         assert not engine.values
+        ctx.set(engine.dut.outputs.ready, 1)
+        await engine.drained(ctx, len(vectors) - 1)
+        ctx.set(engine.dut.outputs.ready, 0)
+        await ctx.tick().repeat(5)
+        assert ctx.get(engine.dut.load.ready) == 0  # not before the last result has left
         ctx.set(engine.dut.outputs.ready, 1)
         await engine.drained(ctx, len(vectors))
 
