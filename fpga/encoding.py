@@ -14,7 +14,7 @@ import sys
 
 from arch.encoding_engine import EncodingEngineConfig
 from arch.whole_file import write_whole
-from fpga.flow import routed_clock, synthesised_cells
+from fpga.flow import SYNTH_ECP5, routed_clock, synthesised_cells
 from rtl.encoding.grid_encoding import GridEncoding
 from rtl.verilog import BUILD_ROOT, to_verilog
 
@@ -25,18 +25,13 @@ CONFIG = EncodingEngineConfig(n_levels=1, table_rows=1 << 11)
 
 _TOP = "grid_encoding"
 _STEM = BUILD_ROOT / "fpga" / "encoding" / _TOP
-_ECP5_SYNTHESIS = (
-    f"synth_ecp5 -top {_TOP} -run begin:map_luts; opt_clean -purge; "
-    f"synth_ecp5 -top {_TOP} -run map_luts: -json {_STEM.name}.json"
-)
-"""``synth_ecp5`` without the names of unused wires, on which the LUT mapper of Yosys 0.70 stops without a word."""
 _ECP5_CELLS = {"LUT4": "LUT4", "FF": "TRELLIS_FF", "BRAM": "DP16KD", "DSP": "MULT18X18D"}
 _XILINX_CELLS = {"BRAM36": "RAMB36E2", "BRAM18": "RAMB18E2", "DSP": "DSP48E2"}
 
 
 def ecp5(config: EncodingEngineConfig) -> dict[str, int]:
     """Cells on an ECP5 after synthesis; :func:`route` takes it from there."""
-    return _synthesise(config, _ECP5_SYNTHESIS, _ECP5_CELLS)
+    return _synthesise(config, SYNTH_ECP5.format(options="", top=_TOP, stem=_STEM.name), _ECP5_CELLS)
 
 
 def route(seed: int) -> float:

@@ -21,7 +21,7 @@ from arch.number_format import FP16, FP32
 from arch.presets import FIELDS
 from arch.whole_file import write_whole
 from arch.workload import load_calibration
-from fpga.flow import ECP5_85F, LONG_WIRES, routed_clock, synthesised_cells
+from fpga.flow import ECP5_85F, LONG_WIRES, SYNTH_ECP5, routed_clock, synthesised_cells
 from rtl.delay_line import DelayLine
 from rtl.encoding.grid_encoding import GridEncoding
 from rtl.floating.fused_multiply_add import FusedMultiplyAdd
@@ -138,9 +138,8 @@ def main() -> None:
             )
     for name, make in engines():
         if not arguments.only or name in arguments.only:
-            synthesis = f"synth_ecp5 -noflatten -nowidelut -top {name} -run"
-            # Yosys stops at wires that nothing drives or reads
-            script = f"read_verilog {name}.v; {synthesis} begin:map_luts; opt_clean -purge; {synthesis} map_luts:"
+            synthesis = SYNTH_ECP5.format(options="-noflatten -nowidelut", top=name, stem=name)
+            script = f"read_verilog {name}.v; {synthesis}"
             print(f"| {name} | {' | '.join(f'{count:,}' for count in _cells(name, make(), script))} |", flush=True)
     for name, make in blocks():
         if not arguments.only or name in arguments.only:

@@ -13,7 +13,7 @@ from arch.errors import InputError
 from arch.whole_file import make_directory
 
 __all__ = [
-    "ECP5_85F", "LONG_WIRES", "WIRE_PS", "counted_design", "pack", "routed_clock", "run_yosys",
+    "ECP5_85F", "LONG_WIRES", "SYNTH_ECP5", "WIRE_PS", "counted_design", "pack", "routed_clock", "run_yosys",
     "synthesised_cells", "synthesised_design", "whole_design",
 ]  # fmt: skip
 
@@ -30,6 +30,13 @@ LONG_WIRES = (
     "synth_ecp5 {options} -nowidelut -top {top} -run map_cells: -json {stem}.json"
 )
 """``synth_ecp5`` with wires of ``WIRE_PS`` and no multiplexers wider than a LUT4: Yosys commands, to be formatted."""
+
+
+SYNTH_ECP5 = (
+    "synth_ecp5 {options} -top {top} -run begin:map_luts; opt_clean -purge; "
+    "synth_ecp5 {options} -top {top} -run map_luts: -json {stem}.json"
+)
+"""``synth_ecp5`` without the names of unused wires, on which the LUT mapper of Yosys 0.70 stops without a word."""
 
 
 def synthesised_cells(stem: Path, script: str) -> dict[str, int]:
