@@ -92,8 +92,9 @@ def _numbers() -> np.ndarray:
 
 
 def _exact(name: str) -> np.ndarray:
+    function = np.sin if name == "Sine" else _FUNCTIONS[name]
     with np.errstate(all="ignore"):
-        return _numbers() if name == "None" else ({"Sine": np.sin} | dict(_FUNCTIONS))[name](_numbers())
+        return function(_numbers())
 
 
 @lru_cache(maxsize=16)
