@@ -54,7 +54,7 @@ def enter(words, pc, p, base, now, offset, packed, position, arrival):
     start = peek(pc, at_pc + f.FIRST)
     stop = peek(pc, at_pc + f.STOP)
     mode = peek(pc, at_pc + f.MODE)
-    todo = peek(pc, at_pc + f.TODO)
+    undecided = peek(pc, at_pc + f.UNDECIDED)
     waits_until = np.int64(f.NEVER)
     while i < stop:
         code = peek(packed, i)
@@ -86,8 +86,8 @@ def enter(words, pc, p, base, now, offset, packed, position, arrival):
         if peek(words, at + f.TO_COLUMN) == f.BIG and (
             tail == 0 or kind != mode or (row == peek(words, at + f.OPEN) and peek(words, at + f.TO_PRE) != f.BIG)
         ):
-            todo |= 1 << b
-    poke(pc, at_pc + f.TODO, todo)
+            undecided |= 1 << b
+    poke(pc, at_pc + f.UNDECIDED, undecided)
     poke(pc, at_pc + f.CURSOR, i)
     poke(pc, at_pc + f.WAITS_UNTIL, waits_until)
     return i - begun

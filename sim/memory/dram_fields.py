@@ -11,7 +11,8 @@ __all__ = [
     "GROUP_TIMES", "GROUP_WAIT", "HEAD", "HIT", "LAST", "LATENCY", "LATENCY_SUM", "LOW", "MISS", "MODE", "NEVER",
     "NONE", "N_COMMANDS", "N_FREE", "N_REFRESHES", "N_SUMS", "N_TURNS", "N_WORDS", "OPEN", "PC_LEVEL", "PC_TIMES",
     "PRE", "P_WORDS", "RD", "REF", "REFRESHED", "REFRESHING", "ROW_KEY", "SEEN", "SLOTS", "STOP", "S_LOW", "S_NEXT",
-    "S_REQUEST", "S_ROW", "TAIL", "TFAW", "TODO", "TO_ACT", "TO_COLUMN", "TO_END", "TO_PRE", "WAITS_UNTIL", "WR",
+    "S_REQUEST", "S_ROW", "TAIL", "TFAW", "TO_ACT", "TO_COLUMN", "TO_END", "TO_PRE", "UNDECIDED", "WAITS_UNTIL",
+    "WR",
 ]  # fmt: skip
 
 ACT, PRE, RD, WR, REF = range(5)
@@ -65,7 +66,7 @@ CURSOR, STOP, FIRST = 6, 7, 8  # next request to enter, first of the next pseudo
 WAITS_UNTIL = 9  # tick of the arrival it waits for
 N_FREE = 10  # free slots of reads and, one further, of writes
 FAW, FAW_NEXT = 12, 16
-TODO = 17  # a bit per bank that must decide anew
+UNDECIDED = 17  # a bit per bank that must decide anew
 
 LATENCY_SUM, LAST, N_COMMANDS, N_REFRESHES, N_TURNS = range(3, 8)
 """Sums of a run; 0 to 2 are hits, misses and conflicts."""

@@ -33,14 +33,14 @@ _REBASE = 1 << 28
 def _settle(words, pc, p, base, blocks, stale, now, group_shift, max_bypass, tfaw):
     """Let banks decide anew; a wish that one gives up makes its key stale, a new one only lowers it."""
     row_stale = column_stale = stale
-    todo = peek(pc, (p << 5) + f.TODO)
-    while todo != 0:
-        b = lowest_bit(todo)
-        todo &= todo - 1
+    undecided = peek(pc, (p << 5) + f.UNDECIDED)
+    while undecided != 0:
+        b = lowest_bit(undecided)
+        undecided &= undecided - 1
         row_stale |= min(peek(words, base + f.TO_ACT + b), peek(words, base + f.TO_PRE + b)) != f.BIG
         column_stale |= peek(words, base + f.TO_COLUMN + b) != f.BIG
         decide(words, pc, p, base, b, group_shift, max_bypass, tfaw)
-    poke(pc, (p << 5) + f.TODO, 0)
+    poke(pc, (p << 5) + f.UNDECIDED, 0)
     if row_stale:
         gate_act = act_gate(words, pc, p, base, tfaw)
         gate_pre = peek(words, base + f.PC_TIMES + f.PRE)
@@ -149,7 +149,7 @@ def _column_command(words, pc, p, b, blocks, command, now, group_shift):
     s = take(words, pc, p, base, b, command - f.RD)
     wait = f.GROUP_WAIT + (command << 9) + (b >> group_shift << 6)
     first_column_after(words, pc, p, base, blocks, gate, now, wait, b)
-    poke(pc, (p << 5) + f.TODO, 1 << b)
+    poke(pc, (p << 5) + f.UNDECIDED, 1 << b)
     return s
 
 
@@ -198,7 +198,7 @@ def _reset(words, pc, n_pc, start, channel, interval):
         for k in range(4):
             poke(pc, at + f.FAW + k, -f.BIG)
         poke(pc, at + f.FAW_NEXT, 0)
-        poke(pc, at + f.TODO, 0)
+        poke(pc, at + f.UNDECIDED, 0)
 
 
 @inlined
@@ -266,7 +266,7 @@ def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth
                         sums[f.LATENCY_SUM] -= entered * (now + offset)
                         if turns(pc, q, windows):
                             poke(pc, (q << 5) + f.MODE, 1 - peek(pc, (q << 5) + f.MODE))
-                            poke(pc, (q << 5) + f.TODO, refresh[2])
+                            poke(pc, (q << 5) + f.UNDECIDED, refresh[2])
                             q_stale = True
                             sums[f.N_TURNS] += 1
                     _settle(words, pc, q, base, blocks, q_stale, now, group_shift, max_bypass, tfaw)

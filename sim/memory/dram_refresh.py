@@ -46,7 +46,7 @@ def refreshes_fall_due(words, pc, n_pc, n_banks, refresh, now):
             poke(pc, (p << 5) + f.DUE, peek(pc, (p << 5) + f.DUE) + refresh[1])
             b = _choose_refresh(words, pc, p, n_banks) if refresh[0] else np.int64(f.ALL)
             poke(pc, (p << 5) + f.REFRESHING, b)
-            poke(pc, (p << 5) + f.TODO, refresh[2] if b < 0 else 1 << b)
+            poke(pc, (p << 5) + f.UNDECIDED, refresh[2] if b < 0 else 1 << b)
 
 
 @inlined
@@ -66,8 +66,8 @@ def end_refresh(pc, p, b, all_banks):
     """Note which banks are refreshed; they must decide anew."""
     poke(pc, (p << 5) + f.REFRESHING, f.NONE)
     if b == f.ALL:
-        poke(pc, (p << 5) + f.TODO, all_banks)
+        poke(pc, (p << 5) + f.UNDECIDED, all_banks)
     else:
         done = peek(pc, (p << 5) + f.REFRESHED) | 1 << b
         poke(pc, (p << 5) + f.REFRESHED, 0 if done == all_banks else done)
-        poke(pc, (p << 5) + f.TODO, 1 << b)
+        poke(pc, (p << 5) + f.UNDECIDED, 1 << b)

@@ -10,9 +10,11 @@ import pytest
 from arch.errors import InputError
 from arch.memory import MAPPINGS
 from arch.memory_preset import load_memory
+from sim.memory import dram_fields as f
 from sim.memory.address_map import sort_requests
 from sim.memory.bounds import bank_group_fraction, one_bank_fraction, random_bound, unloaded_read_ns
 from sim.memory.dram import run_dram
+from sim.memory.dram_state import new_state
 from sim.memory.patterns import pattern_requests
 
 PRESETS = {"rtx3090": 936, "a100_80gb": 2039, "h200": 4800, "orin": 204.8}
@@ -280,3 +282,17 @@ def test_bad_traffic_is_refused(arguments, sentence):
     with pytest.raises(InputError) as refused:
         run_dram(memory.dram, memory.controller, **arguments)
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("level", "before", "after"),
+    [(f.PC_LEVEL, f.ACT, f.RD), (f.PC_LEVEL, f.WR, f.PRE), (f.GROUP_LEVEL, f.PRE, f.ACT), (f.GROUP_LEVEL, f.ACT, f.WR)],
+)
+def test_a_rule_that_the_loop_would_overlook_is_refused(level, before, after):
+    """The loop looks again only at what the rules of today's memories can have put off."""
+    memory = load_memory("h200")
+    latencies = np.full((3, 5, 5), -f.BIG)
+    new_state(memory.dram, memory.controller, latencies)
+    latencies[level, before, after] = 1
+    with pytest.raises(RuntimeError, match=f"put off {f.COMMANDS[after]} after {f.COMMANDS[before]} across banks"):
+        new_state(memory.dram, memory.controller, latencies)
