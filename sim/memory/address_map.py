@@ -1,8 +1,10 @@
 """From addresses to pseudo-channel, bank and row: requests sorted by the controller that serves them."""
+# ruff: noqa: PLR0917 - numba takes no keywords
 
 import numba
 import numpy as np
 
+from arch.errors import InputError
 from arch.memory import AddressMapping, DramConfig
 
 __all__ = ["BANK_MASK", "ROW_SHIFT", "SortedRequests", "sort_requests"]
@@ -28,6 +30,11 @@ def sort_requests(
     ----------
     addresses : (requests,) int64 byte addresses within the memory
     writes : (requests,) uint8
+
+    Raises
+    ------
+    InputError
+        If an address lies outside the memory.
     """
     line = max(1, min(_LINE_BYTES, dram.row_bytes) // dram.burst_bytes)
     sizes = {
@@ -48,50 +55,66 @@ def sort_requests(
     shift = 31 + (dram.n_buses - 1).bit_length()
     factor = -(-(1 << shift) // dram.n_buses) if dram.capacity_bytes >> burst_shift + below <= 1 << 31 else 0
     shape = [burst_shift, below, mapping.hashed, dram.n_buses, factor, shift]
-    return _sort(addresses, writes, place, np.array(shape, dtype=np.uint64), positions)
+    n = len(addresses)
+    # Large arrays of NumPy's lie in large pages, those of compiled code do not.
+    bus, code = np.empty(n, dtype=np.uint16), np.empty(n, dtype=np.int32)
+    if _decode(addresses, writes, place, np.array(shape, dtype=np.uint64), bus, code) >= dram.capacity_bytes:
+        worst = addresses.min() if addresses.min() < 0 else addresses.max()
+        raise InputError(f"addresses must lie from 0 to {dram.capacity_bytes - 1}, not at {worst}")
+    packed, position = np.empty(n, dtype=np.int32), np.empty(n if positions else 0, dtype=np.int32)
+    start = np.zeros(dram.n_buses + 1, dtype=np.int64)
+    _deal(bus, code, start, packed, position)
+    return start, packed, position
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _cut(place, field, lower, upper):
-    return ((upper if place[field, 2] else lower) >> place[field, 0]) & place[field, 1]
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _sort(addresses, writes, place, shape, positions):
+def _decode(addresses, writes, place, shape, bus, code):
+    """Set the pseudo-channel and the packed request of each address; returns the largest address, negative ones as
+    those from 2**63 on."""
     burst_shift, below, hashed, n_buses, factor, shift = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5]
+    (row_at, row_mask, row_above) = place[_ROW, 0], place[_ROW, 1], place[_ROW, 2]
+    (group_at, group_mask, group_above) = place[_GROUP, 0], place[_GROUP, 1], place[_GROUP, 2]
+    (bank_at, bank_mask, bank_above) = place[_BANK, 0], place[_BANK, 1], place[_BANK, 2]
     one = np.uint64(1)
     below_mask = (one << below) - one
-    per_group = place[_BANK, 1] + one
-    bank_mask = (place[_GROUP, 1] + one) * per_group - one
-    n = len(addresses)
-    bus = np.empty(n, np.uint16)
-    code = np.empty(n, np.int32)
-    start = np.zeros(np.int64(n_buses) + 1, np.int64)
-    for i in range(n):
-        index = np.uint64(addresses[i]) >> burst_shift
+    per_group = bank_mask + one
+    all_banks = (group_mask + one) * per_group - one
+    largest = np.uint64(0)
+    for i in range(len(addresses)):
+        address = np.uint64(addresses[i])
+        largest = max(largest, address)
+        index = address >> burst_shift
         lower = index & below_mask
-        upper = (index >> below) * factor >> shift if factor else (index >> below) // n_buses
-        channel = (index >> below) - upper * n_buses
-        row = _cut(place, _ROW, lower, upper)
-        bank = _cut(place, _GROUP, lower, upper) * per_group + _cut(place, _BANK, lower, upper)
+        above = index >> below
+        upper = above * factor >> shift if factor else above // n_buses
+        channel = above - upper * n_buses
+        row = ((upper if row_above else lower) >> row_at) & row_mask
+        group = ((upper if group_above else lower) >> group_at) & group_mask
+        bank = group * per_group + (((upper if bank_above else lower) >> bank_at) & bank_mask)
         if hashed:
-            bank ^= row & bank_mask
+            bank ^= row & all_banks
             # A multiplicative hash of the bits above, brought to 0 .. n_buses - 1 by a product instead of a division
             channel += ((upper * np.uint64(0x9E3779B1)) & np.uint64(0xFFFFFFFF)) * n_buses >> np.uint64(32)
-            if channel >= n_buses:
-                channel -= n_buses
+            channel -= n_buses if channel >= n_buses else np.uint64(0)
         bus[i] = channel
         code[i] = np.int32(row << np.uint64(ROW_SHIFT) | bank << one | np.uint64(writes[i]))
-        start[channel + one] += 1
+    return largest
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _deal(bus, code, start, packed, position):
+    """Sort by pseudo-channel, in the order of arrival."""
+    n = len(bus)
+    for i in range(n):
+        start[np.int64(bus[i]) + 1] += 1
     for p in range(len(start) - 1):
         start[p + 1] += start[p]
     fill = start[:-1].copy()
-    packed = np.empty(n, np.int32)
-    position = np.empty(n if positions else 0, np.int32)
+    positions = len(position) > 0
     for i in range(n):
-        free = fill[bus[i]]
-        fill[bus[i]] = free + 1
+        p = np.int64(bus[i])
+        free = fill[p]
+        fill[p] = free + 1
         packed[free] = code[i]
         if positions:
             position[free] = i
-    return start, packed, position

@@ -1,6 +1,6 @@
 """DRAM timing: requests in, time of each command out, under every constraint of the device.
 
-A request is one burst. Channels know nothing of one another, so each is run by itself, from command to command
+A request is one burst. Channels know nothing of one another; each is run from command to command
 (``sim.memory.dram_kernel``); the constraints are declared here, as data.
 """
 
@@ -175,9 +175,6 @@ def run_dram(
     addresses = np.ascontiguousarray(addresses, dtype=np.int64)
     if addresses.ndim != 1 or len(addresses) > _MOST_REQUESTS:
         raise InputError(f"addresses must be a vector of up to 2**27, not of shape {addresses.shape}")
-    if len(addresses) and (addresses.min() < 0 or addresses.max() >= dram.capacity_bytes):
-        worst = addresses.min() if addresses.min() < 0 else addresses.max()
-        raise InputError(f"addresses must lie from 0 to {dram.capacity_bytes - 1}, not at {worst}")
     if writes is None:
         writes = np.zeros(len(addresses), dtype=np.uint8)
     writes = np.ascontiguousarray(writes).astype(np.uint8, copy=False)
@@ -194,7 +191,8 @@ def run_dram(
     sums = np.zeros(f.N_SUMS, dtype=np.int64)
     ticks = np.ceil(arrival / dram.tick_ns).astype(np.int64)
     words, pc = new_state(dram, controller, _latencies(dram))
-    run_channels(words, pc, *_parameters(dram, controller, requests, ticks), sums, ends, commands)
+    state = np.zeros(f.IN_TURN << 4, dtype=np.int64)
+    run_channels(words, pc, state, *_parameters(dram, controller, requests, ticks), sums, ends, commands)
     seconds = thread_time() - begun
     return DramRun(
         dram=dram,
@@ -210,7 +208,7 @@ def run_dram(
         bytes_per_bus=np.diff(requests[0]) * dram.burst_bytes,
         seconds=seconds,
         finished_ns=ends * dram.tick_ns if finished else None,
-        trace=_commands(commands[: sums[f.N_COMMANDS]]) if trace else None,
+        trace=_commands(dram, commands[: sums[f.N_COMMANDS]]) if trace else None,
     )
 
 
@@ -239,8 +237,9 @@ def _latencies(dram: DramConfig) -> np.ndarray:
     return table
 
 
-def _commands(rows: np.ndarray) -> tuple[Command, ...]:
-    ordered = rows[np.argsort(rows[:, 0], kind="stable")].tolist()
+def _commands(dram: DramConfig, rows: np.ndarray) -> tuple[Command, ...]:
+    """By tick, then by channel, then as they were issued."""
+    ordered = rows[np.lexsort((rows[:, 1] // dram.n_pseudo_channels, rows[:, 0]))].tolist()
     return tuple(
         Command(tick=tick, bus=bus, name=f.COMMANDS[number], bank=bank if bank >= 0 else None, row=row)
         for tick, bus, number, bank, row in ordered

@@ -162,7 +162,7 @@ def decide(words, pc, p, base, b, group_shift, max_bypass, tfaw):
     poke(words, at + f.TO_COLUMN, tick if command > f.PRE else f.BIG)
     if command >= 0:
         gate = act_gate(words, pc, p, base, tfaw) if command == f.ACT else peek(words, base + f.PC_TIMES + command)
-        place = (p << 5) + (f.COLUMN_KEY if command > f.PRE else f.ROW_KEY)
+        place = 2 * p + (f.COLUMN_KEY if command > f.PRE else f.ROW_KEY)
         key = max(tick, gate) << KEY_SHIFT | low | np.int64(command == f.PRE)
         poke(pc, place, min(peek(pc, place), key))
 

@@ -3,8 +3,10 @@
 A bank always wants one thing: a column command of the oldest row hit, an ACT, a PRE, or nothing. For each wish there is
 a vector with the tick from which each bank's own rules and its group's allow it. The first row and the first column
 command of a pseudo-channel are keys ``tick << 32 | age << 7 | bank << 1 | whether it is a PRE``: minima over the banks,
-found anew after each command that changes other banks' share in them, and lowered by every new wish. The state of a
-channel is small enough for a first-level cache, so channels are run one after the other.
+found anew after each command that changes other banks' share in them, and lowered by every new wish.
+
+Each command waits for the choice that the one before it leaves, so two channels are run in turn, a command each: while
+one waits, the processor works for the other. The state of both is small enough for a first-level cache.
 
 Only the file of a compiled function counts for the compiler's cache: touch this one after a change of those it imports.
 """
@@ -15,8 +17,8 @@ import numpy as np
 
 from sim.memory import dram_fields as f
 from sim.memory.dram_bank import act_gate, decide, enter, inlined, keep_distance, ready, take, turns
-from sim.memory.dram_keys import first_column, first_column_after, first_row, first_row_after_act, first_row_after_pre
-from sim.memory.dram_lanes import COMMANDS, KEY_SHIFT, lowest_bit, peek, poke
+from sim.memory.dram_keys import first_column, first_column_after, first_row, first_row_after
+from sim.memory.dram_lanes import COMMANDS, KEY_SHIFT, lowest_bit, peek, poke, soonest
 from sim.memory.dram_refresh import end_refresh, next_event, refresh_tick, refreshes_fall_due
 
 __all__ = ["run_channels"]
@@ -51,26 +53,17 @@ def _settle(words, pc, p, base, blocks, stale, now, group_shift, max_bypass, tfa
 
 
 @inlined
-def _choose(words, pc, n_pc, n_banks, group_shift, column_from, row_from):
-    """The command that can come first: ``tick << 10 | choice << 7 | bank << 1 | whether it is a PRE``.
-
-    ``choice`` is such that of two commands for one tick the lesser goes first: 0 and 2 for a refresh of the second and
-    the first pseudo-channel, then 4 + 2 p for a column command and 5 + 2 p for a row command of pseudo-channel p.
-    """
+def _first_refresh(words, pc, first, n_pc, n_banks, group_shift, row_from):
+    """The first refresh that is due, as :func:`sim.memory.dram_lanes.soonest` gives commands; ``choice`` is 0 for the
+    second pseudo-channel and 2 for the first, so that it goes before others of its tick."""
     best = np.int64(f.NEVER)
-    for p in range(n_pc):
-        column_key = peek(pc, (p << 5) + f.COLUMN_KEY)
-        row_key = peek(pc, (p << 5) + f.ROW_KEY)
-        column = max(column_key >> KEY_SHIFT, column_from)
-        column += column & 1  # column commands start with a clock
-        row = max(row_key >> KEY_SHIFT, row_from)
-        best = min(best, column << 10 | 4 + 2 * p << 7 | column_key & 127)
-        best = min(best, row << 10 | 5 + 2 * p << 7 | row_key & 127)
+    for q in range(n_pc):
+        p = first + q
         refreshing = peek(pc, (p << 5) + f.REFRESHING)
         if refreshing != f.NONE:
             tick = refresh_tick(words, p * f.P_WORDS, refreshing, n_banks, group_shift)
             if tick < f.BIG:
-                best = min(best, max(tick, row_from) << 10 | 2 - 2 * p << 7)
+                best = min(best, max(tick, row_from) << 10 | 2 - 2 * q << 7)
     return best
 
 
@@ -89,55 +82,46 @@ def _gate_after(words, base, command, other, now):
 
 
 @inlined
-def _activate(words, pc, p, base, b, group_shift, now):
-    """Open the row of the bank's oldest request; those of the mode go first."""
-    at = base + b
-    oldest_act = peek(pc, (p << 5) + f.FAW_NEXT)
-    poke(pc, (p << 5) + f.FAW + oldest_act, now)
-    poke(pc, (p << 5) + f.FAW_NEXT, oldest_act + 1 & 3)
-    mode = peek(pc, (p << 5) + f.MODE)
-    s = peek(words, at + f.HEAD + (mode << 6))
-    if s != 0:
-        poke(words, at + f.HIT, s)
-        poke(words, at + f.BEFORE_HIT, 0)
-        tick = ready(words, base, b, group_shift, f.RD + mode)
-        poke(words, at + f.TO_COLUMN, tick)
-        tick = max(tick, peek(words, base + f.PC_TIMES + f.RD + mode))
-        key = tick << KEY_SHIFT | peek(words, at + f.LOW)
-        poke(pc, (p << 5) + f.COLUMN_KEY, min(peek(pc, (p << 5) + f.COLUMN_KEY), key))
-    else:
-        s = peek(words, at + f.HEAD + (1 - mode << 6))
-    poke(words, at + f.OPEN, peek(words, base + s + f.S_ROW))
-    poke(words, at + f.COUNTS_AS, peek(words, at + f.ACT_MAKES))
-    poke(words, at + f.ACT_MAKES, f.MISS)
-
-
-@inlined
 def _row_command(words, pc, p, b, blocks, command, now, group_shift, tfaw):
-    """ACT or PRE, for the bank's oldest request or for a refresh."""
+    """ACT or PRE, for the bank's oldest request, those of the mode first, or for a refresh.
+
+    Which of the two comes is hard to foresee, so nothing branches on it.
+    """
     base = p * f.P_WORDS
+    at = base + b
+    act = command == f.ACT
     gate_act = _gate_after(words, base, command, f.ACT, now)
     gate_pre = _gate_after(words, base, command, f.PRE, now)
-    keep_distance(words, f.PC_LEVEL, base + f.PC_TIMES, command, now)
-    if command == f.ACT:
-        keep_distance(words, f.GROUP_LEVEL, base + f.GROUP_TIMES + (b >> group_shift << 3), f.ACT, now)
-        keep_distance(words, f.BANK_LEVEL, base + f.BANK_TIMES + (b << 3), f.ACT, now)
-        _activate(words, pc, p, base, b, group_shift, now)
-        gate_act = max(gate_act, peek(pc, (p << 5) + f.FAW + peek(pc, (p << 5) + f.FAW_NEXT)) + tfaw)
-        wait = f.GROUP_WAIT + (f.ACT << 9) + (b >> group_shift << 6)
-        first_row_after_act(words, pc, p, base, blocks, gate_act, gate_pre, now, wait, b)
-    else:
-        keep_distance(words, f.BANK_LEVEL, base + f.BANK_TIMES + (b << 3), f.PRE, now)
-        poke(words, base + f.OPEN + b, -1)
-        refreshing = peek(pc, (p << 5) + f.REFRESHING)
-        if refreshing in (f.ALL, b):
-            poke(words, base + f.ACT_MAKES + b, f.MISS)
-            to_act = np.int64(f.BIG)
-        else:
-            poke(words, base + f.ACT_MAKES + b, f.CONFLICT)
-            to_act = ready(words, base, b, group_shift, f.ACT)
-        gate_act = max(gate_act, peek(pc, (p << 5) + f.FAW + peek(pc, (p << 5) + f.FAW_NEXT)) + tfaw)
-        first_row_after_pre(words, pc, p, base, blocks, gate_act, gate_pre, b, to_act)
+    _keep_all_distances(words, base, b, group_shift, command, now)
+    next_act = (p << 5) + f.FAW_NEXT
+    oldest = peek(pc, next_act)
+    poke(pc, (p << 5) + f.FAW + oldest + 4 * command, now)
+    oldest = oldest + 1 - command & 3
+    poke(pc, next_act, oldest)
+    gate_act = max(gate_act, peek(pc, (p << 5) + f.FAW + oldest) + tfaw)
+    mode = peek(pc, (p << 5) + f.MODE)
+    s = peek(words, at + f.HEAD + (mode << 6))
+    other = peek(words, at + f.HEAD + (1 - mode << 6))
+    refreshing = peek(pc, (p << 5) + f.REFRESHING)
+    refreshes = (refreshing == f.ALL) | (refreshing == b)
+    tick = ready(words, base, b, group_shift, f.RD + mode if act else np.int64(f.ACT))
+    to_act = np.int64(f.BIG) if act | refreshes else tick
+    to_column = tick if act & (s != 0) else np.int64(f.BIG)
+    wait = f.GROUP_WAIT + (command << 9) + (b >> group_shift << 6)
+    first_row_after(words, pc, p, base, blocks, gate_act, gate_pre, now, wait, b, to_act)
+    poke(words, at + f.HIT, s)
+    poke(words, at + f.BEFORE_HIT, 0)
+    poke(words, at + f.TO_COLUMN, to_column)
+    to_column = max(to_column, peek(words, base + f.PC_TIMES + f.RD + mode))
+    key = f.COLUMN_KEY + 2 * p
+    poke(pc, key, min(peek(pc, key), to_column << KEY_SHIFT | peek(words, at + f.LOW)))
+    # Everything is read before it is chosen from, lest the compiler branch around the reading.
+    row = peek(words, base + (s if s != 0 else other) + f.S_ROW)
+    makes = peek(words, at + f.ACT_MAKES)
+    counts_as = peek(words, at + f.COUNTS_AS)
+    poke(words, at + f.OPEN, row if act else np.int64(-1))
+    poke(words, at + f.COUNTS_AS, makes if act else counts_as)
+    poke(words, at + f.ACT_MAKES, np.int64(f.MISS) if act | refreshes else np.int64(f.CONFLICT))
 
 
 @inlined
@@ -154,9 +138,9 @@ def _column_command(words, pc, p, b, blocks, command, now, group_shift):
 
 
 @inlined
-def _rebase(words, pc, n_pc, by):
+def _rebase(words, pc, first, n_pc, by):
     """Count all ticks from one that is ``by`` later; what is long past stays just past."""
-    for p in range(n_pc):
+    for p in range(first, first + n_pc):
         base = p * f.P_WORDS
         for at in range(base + f.BANK_TIMES, base + f.PC_TIMES + COMMANDS):
             poke(words, at, max(peek(words, at) - by, _PAST))
@@ -171,9 +155,10 @@ def _rebase(words, pc, n_pc, by):
 
 
 @inlined
-def _reset(words, pc, n_pc, start, channel, interval):
+def _reset(words, pc, first, n_pc, start, channel, interval):
     """State before a channel's first request; all slots are free."""
-    for p in range(n_pc):
+    for q in range(n_pc):
+        p = first + q
         base = p * f.P_WORDS
         for at in range(base, base + f.BANK_TIMES):
             poke(words, at, 0)
@@ -186,15 +171,15 @@ def _reset(words, pc, n_pc, start, channel, interval):
             poke(words, base + f.ACT_MAKES + b, f.MISS)
         at = p << 5
         poke(pc, at + f.MODE, 0)
-        poke(pc, at + f.ROW_KEY, f.NEVER)
-        poke(pc, at + f.COLUMN_KEY, f.NEVER)
+        poke(pc, f.ROW_KEY + 2 * p, f.NEVER)
+        poke(pc, f.COLUMN_KEY + 2 * p, f.NEVER)
         poke(pc, at + f.REFRESHING, f.NONE)
         # pseudo-channels, and channels, take turns
-        poke(pc, at + f.DUE, _PAST + interval + interval * p // n_pc + interval * (channel & 1) // (2 * n_pc))
+        poke(pc, at + f.DUE, _PAST + interval + interval * q // n_pc + interval * (channel & 1) // (2 * n_pc))
         poke(pc, at + f.REFRESHED, 0)
-        poke(pc, at + f.CURSOR, peek(start, channel * n_pc + p))
-        poke(pc, at + f.FIRST, peek(start, channel * n_pc + p))
-        poke(pc, at + f.STOP, peek(start, channel * n_pc + p + 1))
+        poke(pc, at + f.CURSOR, peek(start, channel * n_pc + q))
+        poke(pc, at + f.FIRST, peek(start, channel * n_pc + q))
+        poke(pc, at + f.STOP, peek(start, channel * n_pc + q + 1))
         for k in range(4):
             poke(pc, at + f.FAW + k, -f.BIG)
         poke(pc, at + f.FAW_NEXT, 0)
@@ -220,14 +205,15 @@ def _record(trace, n, tick, bus, command, b, words, pc, p):
 
 @_compiled
 def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth a name have one
-    words, pc, n_channels, pcs, blocks, requests, arrival, shape, windows, hold, refresh, sums, finished, trace
+    words, pc, state, n_channels, pcs, blocks, requests, arrival, shape, windows, hold, refresh, sums, finished, trace
 ):
     """Run every channel to its last request.
 
     Parameters
     ----------
     words, pc : of :func:`sim.memory.dram_state.new_state`
-    n_channels : how many, one after the other
+    state : (IN_TURN << 4,) int64, of the channels that are run in turn, which the loop sets itself
+    n_channels : how many
     pcs, blocks : tuples as long as a channel has pseudo-channels, and a pseudo-channel has 16 banks: constants for the
         compiler
     requests : of :func:`sim.memory.address_map.sort_requests`
@@ -248,101 +234,138 @@ def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth
     everything = (1 << n_pc) - 1
     n_commands = np.int64(0)
     last = np.int64(0)
-    for channel in range(n_channels):
-        _reset(words, pc, n_pc, start, channel, refresh[1])
-        remaining = peek(start, (channel + 1) * n_pc) - peek(start, channel * n_pc)
-        now = np.int64(_PAST)
-        offset = np.int64(-_PAST)
-        column_bus = row_bus = now
-        touched, enters, stale = np.int64(everything), True, True
-        limit = np.int64(0)
-        while remaining > 0:
-            for q in range(n_pc):
-                if touched >> q & 1:
-                    base = q * f.P_WORDS
-                    q_stale = stale
-                    if enters:
-                        entered = enter(words, pc, q, base, now, offset, packed, position, arrival)
-                        sums[f.LATENCY_SUM] -= entered * (now + offset)
-                        if turns(pc, q, windows):
-                            poke(pc, (q << 5) + f.MODE, 1 - peek(pc, (q << 5) + f.MODE))
-                            poke(pc, (q << 5) + f.UNDECIDED, refresh[2])
-                            q_stale = True
-                            sums[f.N_TURNS] += 1
-                    _settle(words, pc, q, base, blocks, q_stale, now, group_shift, max_bypass, tfaw)
-            if stale or arrives:
-                limit = min(next_event(pc, n_pc), f.BIG)
-            while True:
-                best = _choose(words, pc, n_pc, n_banks, group_shift, max(column_bus, now), max(row_bus, now))
-                choice = best >> 7 & 7
-                if best >> 10 >= limit or choice & 1 == 0:
-                    break
-                now = best >> 10
-                p = (choice >> 1) - 2 if n_pc > 1 else np.int64(0)
-                b = best >> 1 & 63
-                command = best & 1
-                row_bus = now + peek(hold, command)
-                if shared_bus:
-                    column_bus = row_bus
-                if len(trace) > 0:
-                    _record(trace, n_commands, now + offset, channel * n_pc + p, command, b, words, pc, p)
-                n_commands += 1
-                _row_command(words, pc, p, b, blocks, command, now, group_shift, tfaw)
-                if arrives:
-                    break
-            if best >> 10 >= limit:
-                event = next_event(pc, n_pc)
+    next_channel = np.int64(0)
+    for c in range(f.IN_TURN):
+        poke(state, (c << 4) + f.REMAINING, 0)
+        poke(state, (c << 4) + f.BEST, 0)
+    running = True
+    while running:
+        running = False
+        for c in range(f.IN_TURN):
+            at_channel = c << 4
+            first = c * n_pc
+            channel = peek(state, at_channel + f.CHANNEL)
+            remaining = peek(state, at_channel + f.REMAINING)
+            now = peek(state, at_channel + f.NOW)
+            offset = peek(state, at_channel + f.OFFSET)
+            column_bus = peek(state, at_channel + f.COLUMN_BUS)
+            row_bus = peek(state, at_channel + f.ROW_BUS)
+            refresh_due = peek(state, at_channel + f.REFRESH_DUE)
+            limit = peek(state, at_channel + f.LIMIT)
+            best = peek(state, at_channel + f.BEST)
+            touched, enters, stale = np.int64(everything), True, True
+            if remaining == 0:
+                if next_channel == n_channels:
+                    continue
+                channel = next_channel
+                next_channel += 1
+                _reset(words, pc, first, n_pc, start, channel, refresh[1])
+                remaining = peek(start, (channel + 1) * n_pc) - peek(start, channel * n_pc)
+                now = np.int64(_PAST)
+                offset = np.int64(-_PAST)
+                column_bus = row_bus = now
+                refresh_due = np.int64(0)
+                poke(state, at_channel + f.CHANNEL, channel)
+                poke(state, at_channel + f.OFFSET, offset)
+            elif best >> 10 >= limit:
+                event = next_event(pc, first, n_pc)
                 if event == f.NEVER:
                     raise RuntimeError("a channel has requests but no command to issue")
                 now = max(now, event)
-                refreshes_fall_due(words, pc, n_pc, n_banks, refresh, now)
+                refreshes_fall_due(words, pc, first, n_pc, n_banks, refresh, now)
+                refresh_due = np.int64(1)
+                enters = arrives
                 if now > _REBASE:
                     by = now - _PAST & -2
-                    _rebase(words, pc, n_pc, by)
+                    _rebase(words, pc, first, n_pc, by)
                     now, offset = now - by, offset + by
                     column_bus, row_bus = max(column_bus - by, _PAST), max(row_bus - by, _PAST)
-                touched, enters, stale = np.int64(everything), arrives, True
-                continue
-            if choice & 1:
-                touched, enters, stale = np.int64(everything), True, False
-                continue
-            now = best >> 10
-            n_commands += 1
-            if choice < 4:
-                p = 1 - (choice >> 1) if n_pc > 1 else np.int64(0)
-                b = peek(pc, (p << 5) + f.REFRESHING)
-                base = p * f.P_WORDS
-                if len(trace) > 0:
-                    _record(trace, n_commands - 1, now + offset, channel * n_pc + p, f.REF, b, words, pc, p)
-                keep_distance(words, f.PC_LEVEL, base + f.PC_TIMES, f.REF, now)
-                if b >= 0:
-                    _keep_all_distances(words, base, b, group_shift, f.REF, now)
-                row_bus = now + peek(hold, f.REF)
-                if shared_bus:
-                    column_bus = row_bus
-                end_refresh(pc, p, b, refresh[2])
-                sums[f.N_REFRESHES] += 1
-                touched, enters, stale = np.int64(everything), arrives, True
+                    poke(state, at_channel + f.OFFSET, offset)
             else:
-                p = (choice >> 1) - 2 if n_pc > 1 else np.int64(0)
+                now = best >> 10
+                choice = best >> 7 & 7
                 b = best >> 1 & 63
-                command = f.RD + peek(pc, (p << 5) + f.MODE)
-                if len(trace) > 0:
-                    _record(trace, n_commands - 1, now + offset, channel * n_pc + p, command, b, words, pc, p)
-                column_bus = now + peek(hold, command)
-                if shared_bus:
-                    row_bus = column_bus
-                s = _column_command(words, pc, p, b, blocks, command, now, group_shift)
-                end = now + offset + peek(hold, f.TO_END - f.RD + command)
-                counts_as = peek(words, p * f.P_WORDS + f.COUNTS_AS + b)
-                poke(words, p * f.P_WORDS + f.COUNTS_AS + b, 0)
-                poke(sums, counts_as, peek(sums, counts_as) + 1)
-                sums[f.LATENCY_SUM] += end
-                last = max(last, end)
-                if len(finished) > 0:
-                    finished[peek(position, peek(words, s + f.S_REQUEST))] = end
-                remaining -= 1
-                touched = np.int64(everything) if arrives else np.int64(1 << p)
-                enters, stale = True, False
+                q = choice >> 1 & 1 if n_pc > 1 else np.int64(0)
+                p = first + q
+                n_commands += 1
+                if choice & 1:
+                    command = best & 1
+                    row_bus = now + peek(hold, command)
+                    if shared_bus:
+                        column_bus = row_bus
+                    if len(trace) > 0:
+                        _record(trace, n_commands - 1, now + offset, channel * n_pc + q, command, b, words, pc, p)
+                    _row_command(words, pc, p, b, blocks, command, now, group_shift, tfaw)
+                    stale = False
+                    touched = np.int64(everything) if arrives else np.int64(0)
+                elif choice < 4:
+                    q = 1 - q if n_pc > 1 else np.int64(0)
+                    p = first + q
+                    b = peek(pc, (p << 5) + f.REFRESHING)
+                    base = p * f.P_WORDS
+                    if len(trace) > 0:
+                        _record(trace, n_commands - 1, now + offset, channel * n_pc + q, f.REF, b, words, pc, p)
+                    keep_distance(words, f.PC_LEVEL, base + f.PC_TIMES, f.REF, now)
+                    if b >= 0:
+                        _keep_all_distances(words, base, b, group_shift, f.REF, now)
+                    row_bus = now + peek(hold, f.REF)
+                    if shared_bus:
+                        column_bus = row_bus
+                    end_refresh(pc, p, b, refresh[2])
+                    refresh_due = np.int64(0)
+                    for k in range(first, first + n_pc):
+                        refresh_due |= np.int64(peek(pc, (k << 5) + f.REFRESHING) != f.NONE)
+                    sums[f.N_REFRESHES] += 1
+                    enters = arrives
+                else:
+                    command = f.RD + peek(pc, (p << 5) + f.MODE)
+                    if len(trace) > 0:
+                        _record(trace, n_commands - 1, now + offset, channel * n_pc + q, command, b, words, pc, p)
+                    column_bus = now + peek(hold, command)
+                    if shared_bus:
+                        row_bus = column_bus
+                    s = _column_command(words, pc, p, b, blocks, command, now, group_shift)
+                    end = now + offset + peek(hold, f.TO_END - f.RD + command)
+                    counts_as = peek(words, p * f.P_WORDS + f.COUNTS_AS + b)
+                    poke(words, p * f.P_WORDS + f.COUNTS_AS + b, 0)
+                    poke(sums, counts_as, peek(sums, counts_as) + 1)
+                    sums[f.LATENCY_SUM] += end
+                    last = max(last, end)
+                    if len(finished) > 0:
+                        finished[peek(position, peek(words, s + f.S_REQUEST))] = end
+                    remaining -= 1
+                    stale = False
+                    touched = np.int64(everything) if arrives else np.int64(1) << q
+                    if remaining == 0:
+                        touched = np.int64(0)
+            running = True
+            while touched != 0:
+                p = first + (lowest_bit(touched) if n_pc > 1 else np.int64(0))
+                touched &= touched - 1
+                base = p * f.P_WORDS
+                p_stale = stale
+                if enters:
+                    entered = enter(words, pc, p, base, now, offset, packed, position, arrival)
+                    sums[f.LATENCY_SUM] -= entered * (now + offset)
+                    if turns(pc, p, windows):
+                        poke(pc, (p << 5) + f.MODE, 1 - peek(pc, (p << 5) + f.MODE))
+                        poke(pc, (p << 5) + f.UNDECIDED, refresh[2])
+                        p_stale = True
+                        sums[f.N_TURNS] += 1
+                _settle(words, pc, p, base, blocks, p_stale, now, group_shift, max_bypass, tfaw)
+            if stale or arrives:
+                limit = min(next_event(pc, first, n_pc), f.BIG)
+                poke(state, at_channel + f.LIMIT, limit)
+            row_from = max(row_bus, now)
+            columns, rows = f.COLUMN_KEY + 2 * first, f.ROW_KEY + 2 * first
+            best = soonest(pc, columns, rows, pcs, max(column_bus, now), row_from)
+            if refresh_due:
+                best = min(best, _first_refresh(words, pc, first, n_pc, n_banks, group_shift, row_from))
+            poke(state, at_channel + f.BEST, best)
+            poke(state, at_channel + f.REMAINING, remaining)
+            poke(state, at_channel + f.NOW, now)
+            poke(state, at_channel + f.COLUMN_BUS, column_bus)
+            poke(state, at_channel + f.ROW_BUS, row_bus)
+            poke(state, at_channel + f.REFRESH_DUE, refresh_due)
     sums[f.N_COMMANDS] = n_commands
     sums[f.LAST] = last

@@ -12,7 +12,6 @@ from sim.memory.dram_lanes import (
     BANKS,
     below,
     first,
-    in_lane,
     least,
     load_banks,
     minus,
@@ -21,9 +20,10 @@ from sim.memory.dram_lanes import (
     poke,
     spread,
     store,
+    with_lane,
 )  # fmt: skip
 
-__all__ = ["first_column", "first_column_after", "first_row", "first_row_after_act", "first_row_after_pre"]
+__all__ = ["first_column", "first_column_after", "first_row", "first_row_after"]
 
 
 @inlined
@@ -41,38 +41,24 @@ def first_row(words, pc, p, base, blocks, gate_act, gate_pre):
         at = base + k * BANKS
         acts = load_banks(words, at + f.TO_ACT)
         key = min(key, _row_key(words, at, acts, load_banks(words, at + f.TO_PRE), gate_act, gate_pre))
-    poke(pc, (p << 5) + f.ROW_KEY, key)
+    poke(pc, f.ROW_KEY + 2 * p, key)
 
 
 @inlined
-def first_row_after_act(words, pc, p, base, blocks, gate_act, gate_pre, now, wait, b):
-    """The same after an ACT of bank ``b``, which puts off the ACTs of each bank by what lies at ``wait``."""
+def first_row_after(words, pc, p, base, blocks, gate_act, gate_pre, now, wait, b, to_act):
+    """The same after a row command of bank ``b``, which now wants an ACT from ``to_act`` on; the command puts off the
+    ACTs of each bank by what lies at ``wait``."""
     key = np.int64(f.NEVER)
     for k in range(len(blocks)):
         block = k * BANKS
         at = base + block
         acts = most(load_banks(words, at + f.TO_ACT), plus(load_banks(words, wait + block), now))
-        acts = most(acts, in_lane(acts, b - block, f.BIG))
+        acts = with_lane(acts, b - block, to_act)
         store(words, at + f.TO_ACT, acts)
-        key = min(key, _row_key(words, at, acts, load_banks(words, at + f.TO_PRE), gate_act, gate_pre))
-    poke(pc, (p << 5) + f.ROW_KEY, key)
-
-
-@inlined
-def first_row_after_pre(words, pc, p, base, blocks, gate_act, gate_pre, b, to_act):
-    """The same after a PRE of bank ``b``, which now wants an ACT from ``to_act`` on."""
-    key = np.int64(f.NEVER)
-    for k in range(len(blocks)):
-        block = k * BANKS
-        at = base + block
-        acts = load_banks(words, at + f.TO_ACT)
-        acts = minus(acts, in_lane(acts, b - block, f.BIG - to_act))
-        store(words, at + f.TO_ACT, acts)
-        pres = load_banks(words, at + f.TO_PRE)
-        pres = most(pres, in_lane(pres, b - block, f.BIG))
+        pres = with_lane(load_banks(words, at + f.TO_PRE), b - block, f.BIG)
         store(words, at + f.TO_PRE, pres)
         key = min(key, _row_key(words, at, acts, pres, gate_act, gate_pre))
-    poke(pc, (p << 5) + f.ROW_KEY, key)
+    poke(pc, f.ROW_KEY + 2 * p, key)
 
 
 @inlined
@@ -83,7 +69,7 @@ def first_column(words, pc, p, base, blocks, gate):
         at = base + k * BANKS
         columns = load_banks(words, at + f.TO_COLUMN)
         key = min(key, first(most(columns, spread(columns, gate)), load_banks(words, at + f.LOW)))
-    poke(pc, (p << 5) + f.COLUMN_KEY, key)
+    poke(pc, f.COLUMN_KEY + 2 * p, key)
 
 
 @inlined
@@ -95,7 +81,7 @@ def first_column_after(words, pc, p, base, blocks, gate, now, wait, b):
         block = k * BANKS
         at = base + block
         columns = most(load_banks(words, at + f.TO_COLUMN), plus(load_banks(words, wait + block), now))
-        columns = most(columns, in_lane(columns, b - block, f.BIG))
+        columns = with_lane(columns, b - block, f.BIG)
         store(words, at + f.TO_COLUMN, columns)
         key = min(key, first(most(columns, spread(columns, gate)), load_banks(words, at + f.LOW)))
-    poke(pc, (p << 5) + f.COLUMN_KEY, key)
+    poke(pc, f.COLUMN_KEY + 2 * p, key)

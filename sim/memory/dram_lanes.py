@@ -18,8 +18,8 @@ from numba.core.datamodel import models
 from numba.core.extending import intrinsic, register_model
 
 __all__ = [
-    "BANKS", "COMMANDS", "KEY_SHIFT", "below", "first", "in_lane", "least", "load_banks", "load_commands", "lowest_bit",
-    "minus", "most", "peek", "plus", "poke", "spread", "store",
+    "BANKS", "COMMANDS", "KEY_SHIFT", "below", "first", "least", "load_banks", "load_commands", "lowest_bit",
+    "minus", "most", "peek", "plus", "poke", "soonest", "spread", "store", "with_lane",
 ]  # fmt: skip
 
 BANKS = 16
@@ -187,15 +187,51 @@ def poke(typing, array, at, value):
 
 
 @intrinsic
-def in_lane(typing, like, lane, scalar):
-    """The scalar in one lane, 0 in all others."""
+def with_lane(typing, vector, lane, scalar):
+    """The vector with the scalar in one lane; as it is for a lane it does not have."""
 
     def code(_, builder, __, values):
-        kind = ir.VectorType(_INT, like.n)
-        chosen = builder.icmp_signed("==", ir.Constant(kind, list(range(like.n))), _spread(builder, values[1], like.n))
-        return builder.select(chosen, _spread(builder, values[2], like.n), ir.Constant(kind, [0] * like.n))
+        kind = ir.VectorType(_INT, vector.n)
+        chosen = builder.icmp_signed(
+            "==", ir.Constant(kind, list(range(vector.n))), _spread(builder, values[1], vector.n)
+        )
+        return builder.select(chosen, _spread(builder, values[2], vector.n), values[0])
 
-    return like(like, types.int64, types.int64), code
+    return vector(vector, types.int64, types.int64), code
+
+
+@intrinsic
+def soonest(typing, array, columns, rows, pairs, column_from, row_from):
+    """Least of ``tick << 10 | choice << 7 | key & 127`` over the keys of column commands from ``array[columns]`` on, at
+    every second place, and of row commands from ``array[rows]`` on; as many of each as ``pairs`` is long.
+
+    ``tick`` is the key's, but at least ``column_from`` or ``row_from``, and even for a column command, which starts
+    with a clock; ``choice`` counts column and row in turn, from 4 on, so that of two commands for one tick the lesser
+    goes first.
+    """
+    n = 2 * len(pairs)
+    kind = ir.VectorType(_WORD, n)
+
+    def constant(*values: int) -> ir.Constant:
+        return ir.Constant(kind, list(values) * (n // len(values)))
+
+    def code(context, builder, _, values):
+        data = context.make_array(array)(context, builder, values[0]).data
+        keys = earliest = ir.Constant(kind, ir.Undefined)
+        for k in range(n):
+            place = builder.add(values[1 + k % 2], ir.Constant(_WORD, k // 2 * 2))
+            keys = builder.insert_element(keys, builder.load(builder.gep(data, [place])), ir.Constant(_INT, k))
+            earliest = builder.insert_element(earliest, values[4 + k % 2], ir.Constant(_INT, k))
+        later = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 2), f"llvm.smax.v{n}i64")
+        ticks = builder.call(later, [builder.ashr(keys, constant(KEY_SHIFT)), earliest])
+        ticks = builder.add(ticks, builder.and_(ticks, constant(1, 0)))
+        found = builder.or_(builder.shl(ticks, constant(10)), builder.and_(keys, constant(127)))
+        found = builder.or_(found, constant(*(4 + k << 7 for k in range(n))))
+        reduced = ir.FunctionType(_WORD, [kind])
+        reduce = cgutils.get_or_insert_function(builder.module, reduced, f"llvm.vector.reduce.smin.v{n}i64")
+        return builder.call(reduce, [found])
+
+    return types.int64(array, types.int64, types.int64, pairs, types.int64, types.int64), code
 
 
 @intrinsic

@@ -14,10 +14,10 @@ __all__ = ["end_refresh", "next_event", "refresh_tick", "refreshes_fall_due"]
 
 
 @inlined
-def next_event(pc, n_pc):
+def next_event(pc, first, n_pc):
     """First tick at which a request arrives or a refresh falls due."""
     event = np.int64(f.NEVER)
-    for p in range(n_pc):
+    for p in range(first, first + n_pc):
         event = min(event, peek(pc, (p << 5) + f.WAITS_UNTIL))
         if peek(pc, (p << 5) + f.REFRESHING) == f.NONE:
             event = min(event, peek(pc, (p << 5) + f.DUE))
@@ -39,9 +39,9 @@ def _choose_refresh(words, pc, p, n_banks):
 
 
 @inlined
-def refreshes_fall_due(words, pc, n_pc, n_banks, refresh, now):
+def refreshes_fall_due(words, pc, first, n_pc, n_banks, refresh, now):
     """Choose the banks of the refreshes that are due; they must decide anew."""
-    for p in range(n_pc):
+    for p in range(first, first + n_pc):
         if peek(pc, (p << 5) + f.REFRESHING) == f.NONE and peek(pc, (p << 5) + f.DUE) <= now:
             poke(pc, (p << 5) + f.DUE, peek(pc, (p << 5) + f.DUE) + refresh[1])
             b = _choose_refresh(words, pc, p, n_banks) if refresh[0] else np.int64(f.ALL)
