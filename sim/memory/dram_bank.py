@@ -83,10 +83,9 @@ def enter(words, pc, p, base, now, offset, packed, position, arrival):
         poke(words, at + f.HEAD + (kind << 6) if tail == 0 else base + tail + f.S_NEXT, s - base)
         i += 1
         # A bank that has its hit, or waits for its ACT or PRE, keeps its mind unless this one is a hit.
-        if peek(words, at + f.TO_COLUMN) == f.BIG and (
-            tail == 0 or kind != mode or (row == peek(words, at + f.OPEN) and peek(words, at + f.TO_PRE) != f.BIG)
-        ):
-            undecided |= 1 << b
+        has_no_hit = peek(words, at + f.TO_COLUMN) == f.BIG
+        is_hit = (row == peek(words, at + f.OPEN)) & (peek(words, at + f.TO_PRE) != f.BIG)
+        undecided |= np.int64(has_no_hit & ((tail == 0) | (kind != mode) | is_hit)) << b
     poke(pc, at_pc + f.UNDECIDED, undecided)
     poke(pc, at_pc + f.CURSOR, i)
     poke(pc, at_pc + f.WAITS_UNTIL, waits_until)

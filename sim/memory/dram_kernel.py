@@ -75,13 +75,6 @@ def _keep_all_distances(words, base, b, group_shift, command, now):
 
 
 @inlined
-def _gate_after(words, base, command, other, now):
-    """Tick from which the pseudo-channel will allow the other command, after this one now."""
-    latency = peek(words, f.LATENCY + (f.PC_LEVEL * len(f.COMMANDS) + command) * COMMANDS + other)
-    return max(peek(words, base + f.PC_TIMES + other), now + latency)
-
-
-@inlined
 def _row_command(words, pc, p, b, blocks, command, now, group_shift, tfaw):
     """ACT or PRE, for the bank's oldest request, those of the mode first, or for a refresh.
 
@@ -90,9 +83,9 @@ def _row_command(words, pc, p, b, blocks, command, now, group_shift, tfaw):
     base = p * f.P_WORDS
     at = base + b
     act = command == f.ACT
-    gate_act = _gate_after(words, base, command, f.ACT, now)
-    gate_pre = _gate_after(words, base, command, f.PRE, now)
     _keep_all_distances(words, base, b, group_shift, command, now)
+    gate_act = peek(words, base + f.PC_TIMES + f.ACT)
+    gate_pre = peek(words, base + f.PC_TIMES + f.PRE)
     next_act = (p << 5) + f.FAW_NEXT
     oldest = peek(pc, next_act)
     poke(pc, (p << 5) + f.FAW + oldest + 4 * command, now)
@@ -103,9 +96,9 @@ def _row_command(words, pc, p, b, blocks, command, now, group_shift, tfaw):
     s = peek(words, at + f.HEAD + (mode << 6))
     other = peek(words, at + f.HEAD + (1 - mode << 6))
     refreshing = peek(pc, (p << 5) + f.REFRESHING)
-    refreshes = (refreshing == f.ALL) | (refreshing == b)
+    refreshes = np.int64((refreshing == f.ALL) | (refreshing == b))
     tick = ready(words, base, b, group_shift, f.RD + mode if act else np.int64(f.ACT))
-    to_act = np.int64(f.BIG) if act | refreshes else tick
+    to_act = np.int64(f.BIG) if act | (refreshes != 0) else tick
     to_column = tick if act & (s != 0) else np.int64(f.BIG)
     wait = f.GROUP_WAIT + (command << 9) + (b >> group_shift << 6)
     first_row_after(words, pc, p, base, blocks, gate_act, gate_pre, now, wait, b, to_act)
@@ -115,21 +108,19 @@ def _row_command(words, pc, p, b, blocks, command, now, group_shift, tfaw):
     to_column = max(to_column, peek(words, base + f.PC_TIMES + f.RD + mode))
     key = f.COLUMN_KEY + 2 * p
     poke(pc, key, min(peek(pc, key), to_column << KEY_SHIFT | peek(words, at + f.LOW)))
-    # Everything is read before it is chosen from, lest the compiler branch around the reading.
+    # ``command`` is 0 or 1: where values were chosen between, the compiler would branch after all.
     row = peek(words, base + (s if s != 0 else other) + f.S_ROW)
-    makes = peek(words, at + f.ACT_MAKES)
-    counts_as = peek(words, at + f.COUNTS_AS)
-    poke(words, at + f.OPEN, row if act else np.int64(-1))
-    poke(words, at + f.COUNTS_AS, makes if act else counts_as)
-    poke(words, at + f.ACT_MAKES, np.int64(f.MISS) if act | refreshes else np.int64(f.CONFLICT))
+    poke(words, at + f.OPEN, row | -command)
+    poke(words, at + f.COUNTS_AS, peek(words, at + f.ACT_MAKES + (f.COUNTS_AS - f.ACT_MAKES) * command))
+    poke(words, at + f.ACT_MAKES, f.MISS + (f.CONFLICT - f.MISS) * (command & 1 - refreshes))
 
 
 @inlined
 def _column_command(words, pc, p, b, blocks, command, now, group_shift):
     """RD or WR of the bank's chosen hit; returns the place of its slot."""
     base = p * f.P_WORDS
-    gate = _gate_after(words, base, command, command, now)
     _keep_all_distances(words, base, b, group_shift, command, now)
+    gate = peek(words, base + f.PC_TIMES + command)
     s = take(words, pc, p, base, b, command - f.RD)
     wait = f.GROUP_WAIT + (command << 9) + (b >> group_shift << 6)
     first_column_after(words, pc, p, base, blocks, gate, now, wait, b)
