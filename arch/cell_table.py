@@ -80,10 +80,6 @@ class CellTable:
             for gate in GATES
         }
 
-    def counted(self, fission: bool) -> bool:
-        """Whether arrays with (or without) fission were counted."""
-        return any(build.engine == "mlp" and build.fission == fission for build in self.builds)
-
     def to_toml(self) -> str:
         """The file's text."""
         lines = [

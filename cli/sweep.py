@@ -60,8 +60,7 @@ def sweep(
     front = [point for point in points if point.pareto]
     lines = [tuple(getattr(point, column) for column in _COLUMNS) for point in front]
     caption = (
-        f"{len(front)} of {len(points)} clusters: no other of the same clock computes as much on less area. "
-        f"{sum(point.mm2 is None for point in points)} have no area: their gates were not counted.\n"
+        f"{len(front)} of {len(points)} clusters: no other of the same clock computes as much on less area.\n"
         "Clocks a point from the cycle models; area and power modelled from Yosys's gates and memory bits in 7 nm."
     )
     print_table(f"Pareto front, {app} {encoding}", _COLUMNS, lines, caption)

@@ -1,10 +1,13 @@
-"""Gates, flip-flops and memory bits of the engines, by Yosys: ``python -m fpga.gates [--fission] [--out FILE]``.
+"""Gates, flip-flops and memory bits of the engines, by Yosys: ``python -m fpga.gates [--out FILE] [--check SIZE]``.
 
 Nothing of a vendor: logic becomes two- and three-input gates, every flip-flop a plain one, memories stay memories.
 The level engine is the study's, with 2^19 rows of two int8 features. The MLP engine is synthesised with arrays of
-4 x 4, 8 x 4 and 4 x 8, and rows of a 64-row array with 4 and 8 elements, from which :mod:`arch.cell_table` reaches any
-size. Builds already counted are not synthesised again. Writes ``workloads/silicon/ngpc_cells.toml``; ``--fission``
-also counts arrays that split, whose netlists are five times as large.
+4 x 4, 8 x 4 and 4 x 8, with and without fission, and rows of a 64-row array with 4 and 8 elements, from which
+:mod:`arch.cell_table` reaches any size. Builds already counted are not synthesised again. Writes
+``workloads/silicon/ngpc_cells.toml``.
+
+``--check 16x16 [--fission]`` writes nothing: it synthesises that array, too, and sets its cells beside those that the
+table says it has.
 """
 
 import argparse
@@ -16,7 +19,7 @@ from pathlib import Path
 from amaranth.lib.wiring import Component
 
 import workloads
-from arch.cell_table import GATES, CellBuild, CellTable
+from arch.cell_table import GATES, CellBuild, CellTable, load_cells
 from arch.encoding_engine import EncodingEngineConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.whole_file import write_whole
@@ -26,7 +29,7 @@ from rtl.mlp.array_row import ArrayRow
 from rtl.mlp.mlp_engine import MlpEngine
 from rtl.verilog import BUILD_ROOT, to_verilog
 
-__all__ = ["builds", "count"]
+__all__ = ["builds", "check_rows", "count", "mlp_engine"]
 
 _LEVEL = EncodingEngineConfig(n_levels=1, table_rows=1 << 19)
 _ARRAY = MlpEngineConfig(rows=4, cols=4, nano_batch=256, weight_tiles=64)
@@ -41,20 +44,29 @@ _SIZES = ((4, 4), (8, 4), (4, 8))
 _ROW_COLS = (4, 8)
 
 
-def builds(*, fission: bool = False) -> Iterator[tuple[CellBuild, Component]]:
-    """What is counted, with arrays that split if ``fission``: builds without their counts, and their hardware."""
+def builds() -> Iterator[tuple[CellBuild, Component]]:
+    """What is counted: builds without their counts, and their hardware."""
     for ports in (2, 1):
         config = replace(_LEVEL, bank_ports=ports)
         yield CellBuild(name=f"level_engine_{ports}_ports", engine="level", ports=ports), GridEncoding(config)
-    for split in (False, True) if fission else (False,):
-        suffix = "_fission" if split else ""
+    for fission in (False, True):
         for cols in _ROW_COLS:
-            row = CellBuild(name=f"array_row_{cols}{suffix}", engine="row", rows=64, cols=cols, fission=split)
-            yield row, ArrayRow(MlpEngineConfig(rows=64, cols=cols, fission=split))
+            name = f"array_row_{cols}{_suffix(fission)}"
+            row = CellBuild(name=name, engine="row", rows=64, cols=cols, fission=fission)
+            yield row, ArrayRow(MlpEngineConfig(rows=64, cols=cols, fission=fission))
         for rows, cols in _SIZES:
-            config = replace(_ARRAY, rows=rows, cols=cols, fission=split)
-            name = f"mlp_engine_{rows}x{cols}{suffix}"
-            yield CellBuild(name=name, engine="mlp", rows=rows, cols=cols, fission=split), MlpEngine(config)
+            yield mlp_engine(rows, cols, fission)
+
+
+def mlp_engine(rows: int, cols: int, fission: bool) -> tuple[CellBuild, Component]:
+    """An MLP engine as it is counted, with an array of any size."""
+    config = replace(_ARRAY, rows=rows, cols=cols, fission=fission)
+    name = f"mlp_engine_{rows}x{cols}{_suffix(fission)}"
+    return CellBuild(name=name, engine="mlp", rows=rows, cols=cols, fission=fission), MlpEngine(config)
+
+
+def _suffix(fission: bool) -> str:
+    return "_fission" if fission else ""
 
 
 def count(build: CellBuild, component: Component) -> CellBuild:
@@ -75,15 +87,32 @@ def count(build: CellBuild, component: Component) -> CellBuild:
     return replace(build, gates=found, memory_bits=design["num_memory_bits"])
 
 
+def check_rows(found: CellBuild, table: CellTable) -> Iterator[tuple[str, int, int, float]]:
+    """Gate, how many ``table`` says an engine of the size of ``found`` has, how many it has, and by which part of them
+    the table is wrong; last of all gates."""
+    computed = table.mlp_engine(found.rows, found.cols, found.fission)
+    rows = [(gate, round(computed[gate]), found.gates[gate]) for gate in GATES]
+    rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+    for gate, said, has in rows:
+        yield gate, said, has, said / has - 1
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description="Gates, flip-flops and memory bits of the engines.")
     default = Path(workloads.__file__).parent / "silicon" / "ngpc_cells.toml"
     parser.add_argument("--out", type=Path, default=default, help="the table to write")
-    parser.add_argument("--fission", action="store_true", help="also arrays that split")
+    parser.add_argument("--check", metavar="ROWSxCOLS", help="compare the table with this array")
+    parser.add_argument("--fission", action="store_true", help="of the checked array")
     arguments = parser.parse_args()
+    if arguments.check:
+        rows, cols = map(int, arguments.check.split("x"))
+        found = count(*mlp_engine(rows, cols, arguments.fission))
+        for gate, said, has, error in check_rows(found, load_cells()):
+            print(f"| {gate} | {said:,} | {has:,} | {error:+.1%} |", flush=True)
+        return
     counted = []
-    for build, component in builds(fission=arguments.fission):
+    for build, component in builds():
         counted.append(count(build, component))
         print(f"{build.name}: {sum(counted[-1].gates.values()):,} cells, {counted[-1].memory_bits:,} bits", flush=True)
     write_whole(arguments.out, CellTable(builds=tuple(counted)).to_toml().encode())

@@ -14,7 +14,7 @@ def sweep_plot(points: Sequence[Any]) -> bytes:
     figure, axes = new_figure(width=7.2, height=4.4)
     for number, clock in enumerate(sorted({point.clock_ghz for point in points})):
         colour = COLOURS[number % len(COLOURS)]
-        mine = [point for point in points if point.clock_ghz == clock and point.mm2 is not None]
+        mine = [point for point in points if point.clock_ghz == clock]
         front = sorted((point for point in mine if point.pareto), key=lambda point: point.mm2)
         axes.plot([p.mm2 for p in mine], [p.gpoints_per_s for p in mine], ".", color=colour, alpha=0.35, markersize=4)
         label = f"{clock:g} GHz, front of {len(front)}"

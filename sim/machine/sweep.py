@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from arch.cell_table import load_cells
 from arch.errors import check_integer, check_one_of, check_positive
 from arch.field import APPS, FieldConfig
 from arch.memory_preset import load_memory
@@ -38,7 +37,7 @@ class DesignPoint:
     clk_per_point : of a processor: the slower of its two engines, from their cycle models
     limiter : ``encoding`` or ``mlp``, whichever is slower; ``memory`` if points and results pass no faster
     gpoints_per_s : of the cluster, billions
-    mm2, watts : of the cluster, modelled; None for arrays that split if their gates were not counted
+    mm2, watts : of the cluster, modelled
     pareto : whether no cluster of the same clock and known area computes as many points on less
     source : ``cycle_model`` for clocks and points; area and power are modelled
     """
@@ -54,8 +53,8 @@ class DesignPoint:
     clk_per_point: float
     limiter: str
     gpoints_per_s: float
-    mm2: float | None
-    watts: float | None
+    mm2: float
+    watts: float
     pareto: bool = False
     source: str = "cycle_model"
 
@@ -95,7 +94,7 @@ def sweep(
     for number, (parallel, array, split, ports) in enumerate(builds, 1):
         nfp = _nfp(field, parallel, array, split, ports)
         rate = nfp_rate(field, nfp)
-        silicon = nfp_silicon(nfp, field) if load_cells().counted(split) else None
+        silicon = nfp_silicon(nfp, field)
         slower = "encoding" if rate.encoding_clk_per_point >= rate.mlp_clk_per_point else "mlp"
         for clock, n_nfp in product(clocks_ghz, n_nfps):
             computed = n_nfp * clock * 1e9 / rate.clk_per_point
@@ -104,13 +103,13 @@ def sweep(
                     app=app, encoding=encoding, level_parallel=parallel, array=array, fission=split, bank_ports=ports,
                     clock_ghz=clock, n_nfp=n_nfp, clk_per_point=rate.clk_per_point,
                     limiter="memory" if fed < computed else slower, gpoints_per_s=min(computed, fed) / 1e9,
-                    mm2=n_nfp * silicon.mm2 if silicon else None,
-                    watts=min(computed, fed) * silicon.nj_per_point(rate.clk_per_point) * 1e-9 if silicon else None,
+                    mm2=n_nfp * silicon.mm2,
+                    watts=min(computed, fed) * silicon.nj_per_point(rate.clk_per_point) * 1e-9,
                 )
             )  # fmt: skip
         update(number, len(builds))
     best = {
-        id(point) for clock in clocks_ghz for point in _front([p for p in points if p.mm2 and p.clock_ghz == clock])
+        id(point) for clock in clocks_ghz for point in _front([p for p in points if p.clock_ghz == clock])
     }
     return [replace(point, pareto=id(point) in best) for point in points]
 
