@@ -108,9 +108,7 @@ def sweep(
                 )
             )  # fmt: skip
         update(number, len(builds))
-    best = {
-        id(point) for clock in clocks_ghz for point in _front([p for p in points if p.clock_ghz == clock])
-    }
+    best = {id(point) for clock in clocks_ghz for point in _front([p for p in points if p.clock_ghz == clock])}
     return [replace(point, pareto=id(point) in best) for point in points]
 
 
