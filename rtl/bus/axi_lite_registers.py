@@ -1,6 +1,10 @@
 """The registers of ``arch/ngpc.rdl`` on an AXI4-Lite bus."""
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, In, Out
 
 from arch.register_map import REGISTER_BYTES, FieldKind, Register, RegisterField, RegisterMap
@@ -19,8 +23,9 @@ class AxiLiteRegisters(Component):
     sticky or pulse field only bits whose byte is written count. An address without a register, and a write to a
     register that software cannot write, answer SLVERR, read as 0 and change nothing.
 
-    *Timing*: all outputs of the bus are registers. An answer is offered two clocks after the transfer of the address
-    (of a write: the later of address and data); one access every two clocks each way.
+    *Timing*: all outputs of the bus are registers, and an address is decoded in the clock it is taken in. An answer is
+    offered two clocks after the transfer of the address (of a write: the later of address and data); one access every
+    two clocks each way.
 
     Parameters
     ----------
@@ -35,7 +40,8 @@ class AxiLiteRegisters(Component):
 
     Attributes
     ----------
-    w_address, w_data, w_strobe, r_address : what was taken from the bus and waits while its READY is low
+    w_hits, w_data, w_strobe, r_hits : what was taken from the bus and waits while its READY is low; of an address a bit
+        for each register, of the writable ones for ``w_hits``: it is that one's
     """
 
     def __init__(self, registers: RegisterMap) -> None:
@@ -47,10 +53,9 @@ class AxiLiteRegisters(Component):
             if field.kind is FieldKind.STICKY:
                 members[f"{_name(register, field)}_set"] = In(field.width)
         super().__init__(members)
-        self.w_address, self.w_data, self.w_strobe = (
-            Signal.like(signal) for signal in (self.bus.awaddr, self.bus.wdata, self.bus.wstrb)
-        )
-        self.r_address = Signal.like(self.bus.araddr)
+        self._writable = [register for register in registers.registers if register.writable]
+        self.w_hits, self.r_hits = Signal(len(self._writable)), Signal(len(registers.registers))
+        self.w_data, self.w_strobe = Signal.like(self.bus.wdata), Signal.like(self.bus.wstrb)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -60,7 +65,7 @@ class AxiLiteRegisters(Component):
 
     def _write(self, m: Module) -> None:
         bus = self.bus
-        address, word, strobe = self.w_address, self.w_data, self.w_strobe
+        hits, word, strobe = self.w_hits, self.w_data, self.w_strobe
         address_held, word_held = Signal(), Signal()
         act = Signal()
         m.d.comb += [
@@ -71,18 +76,15 @@ class AxiLiteRegisters(Component):
         with m.If(bus.bready):
             m.d.sync += bus.bvalid.eq(0)
         with m.If(bus.awvalid & bus.awready):
-            m.d.sync += [address.eq(bus.awaddr), address_held.eq(1)]
+            m.d.sync += [hits.eq(_hits(bus.awaddr, self._writable)), address_held.eq(1)]
         with m.If(bus.wvalid & bus.wready):
             m.d.sync += [word.eq(bus.wdata), strobe.eq(bus.wstrb), word_held.eq(1)]
         with m.If(act):
-            m.d.sync += [address_held.eq(0), word_held.eq(0), bus.bvalid.eq(1), bus.bresp.eq(Response.SLVERR)]
+            m.d.sync += [address_held.eq(0), word_held.eq(0), bus.bvalid.eq(1)]
+            m.d.sync += bus.bresp.eq(Mux(hits.any(), Response.OKAY, Response.SLVERR))
         mask = Cat(bit.replicate(8) for bit in strobe)
-        for register in self.registers.registers:
-            if not register.writable:
-                continue
-            here = act & _is_at(address, register)
-            with m.If(here):
-                m.d.sync += bus.bresp.eq(Response.OKAY)
+        for register, hit in zip(self._writable, hits, strict=True):
+            here = act & hit
             for field in register.fields:
                 part = slice(field.low, field.low + field.width)
                 self._write_field(m, register, field, word[part], mask[part] & here.replicate(field.width))
@@ -101,17 +103,22 @@ class AxiLiteRegisters(Component):
 
     def _read(self, m: Module) -> None:
         bus = self.bus
-        address, held = self.r_address, Signal()
+        hits, held = self.r_hits, Signal()
+        values = [self._value(register) for register in self.registers.registers]
         m.d.comb += bus.arready.eq(~held)
         with m.If(bus.rready):
             m.d.sync += bus.rvalid.eq(0)
         with m.If(bus.arvalid & bus.arready):
-            m.d.sync += [address.eq(bus.araddr), held.eq(1)]
+            m.d.sync += [hits.eq(_hits(bus.araddr, self.registers.registers)), held.eq(1)]
         with m.If(held & (~bus.rvalid | bus.rready)):
-            m.d.sync += [held.eq(0), bus.rvalid.eq(1), bus.rdata.eq(0), bus.rresp.eq(Response.SLVERR)]
-            for register in self.registers.registers:
-                with m.If(_is_at(address, register)):
-                    m.d.sync += [bus.rdata.eq(self._value(register)), bus.rresp.eq(Response.OKAY)]
+            m.d.sync += [
+                held.eq(0),
+                bus.rvalid.eq(1),
+                bus.rdata.eq(
+                    reduce(or_, (value & hit.replicate(len(value)) for value, hit in zip(values, hits, strict=True)))
+                ),
+                bus.rresp.eq(Mux(hits.any(), Response.OKAY, Response.SLVERR)),
+            ]
 
     def _value(self, register: Register) -> Value:
         bits: Value = Const(0, 8 * REGISTER_BYTES)
@@ -131,5 +138,6 @@ def _name(register: Register, field: RegisterField) -> str:
     return f"{register.name}_{field.name}"
 
 
-def _is_at(address: Value, register: Register) -> Value:
-    return address[2:] == register.address >> 2
+def _hits(address: Value, registers: Sequence[Register]) -> Value:
+    """A bit for each register: the address is its own."""
+    return Cat(address[2:] == register.address >> 2 for register in registers)
