@@ -80,7 +80,7 @@ MUTANTS = {
         task="axi_lite",
     ),
     "word_lost_on_a_pause": Mutant(
-        module="rtl.bus.skid_buffer",
+        module="rtl.skid_buffer",
         right="[spare.eq(i), spare_full.eq(1)]",
         wrong="[spare.eq(i)]",
         task="axis",

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from arch.axis_format import AxisFormat
 from rtl.bus.axi import AxisSignature
-from rtl.bus.skid_buffer import SkidBuffer
+from rtl.skid_buffer import SkidBuffer
 
 __all__ = ["FromAxis", "ToAxis"]
 

@@ -30,8 +30,8 @@ class NfpCluster(Component):
     *Timing*: points are dealt ``config.beat_points`` a clock, so of processors of c clocks a point up to c times as
     many run side by side. ``sim.engine.cluster`` gives every clock.
 
-    *Loading*: a load word goes to all processors. It waits until the results of all points have left; while it waits no
-    nano-batch begins.
+    *Loading*: a load word goes to all processors, a clock later. It waits until the results of all points have left;
+    until the last processor has it no nano-batch begins.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class NfpCluster(Component):
             self.busy.eq(~Cat(lane.idle for lane in self._lanes).all()),
             broadcast.en.eq(~self.busy),
             broadcast.failed.eq(self.failed),
-            dispatcher.hold.eq(self.load.valid),
+            dispatcher.hold.eq(self.load.valid | Cat(lane.loading for lane in self._lanes).any()),
             dispatcher.eligible.eq(Cat(lane.eligible for lane in self._lanes)),
             collector.tag_valid.eq(dispatcher.tag_valid),
             collector.tag.eq(dispatcher.tag),

@@ -14,6 +14,7 @@ from rtl.cluster.beats import point_beats
 from rtl.cluster.collector import queued_results
 from rtl.nfp.nfp import Nfp
 from rtl.nfp.nfp_counters import CountersLayout
+from rtl.skid_buffer import SkidBuffer
 from rtl.streams import LoadLayout
 
 __all__ = ["NfpLane"]
@@ -41,7 +42,7 @@ class NfpLane(Component):
     processor's unfinished beat goes into the queue before the lane counts as failed.
 
     *Timing*: two clocks from ``w_en`` to the processor, two from the processor's result, or the last one of a beat, to
-    ``results``.
+    ``results``; one from ``load`` to the processor, all of whose ways end in registers.
 
     Parameters
     ----------
@@ -51,6 +52,7 @@ class NfpLane(Component):
     Members
     -------
     load : In(stream of LoadLayout)
+    loading : Out(1), the processor has yet to take a load word; no nano-batch may begin
     w_en, w_data : In, a point, or a beat of points (``point_beats(config)``)
     opened : In(1), with the first point of a nano-batch
     dealing : In(1), more points of the present nano-batch will follow
@@ -68,6 +70,7 @@ class NfpLane(Component):
         super().__init__(
             {
                 "load": In(stream.Signature(LoadLayout())),
+                "loading": Out(1),
                 "w_en": In(1),
                 "w_data": In(point_beats(config)),
                 "opened": In(1),
@@ -95,7 +98,9 @@ class NfpLane(Component):
             width=len(self.results.payload.as_value()), depth=config.reorder_batches * batch_beats
         )
         dead = Signal()
-        connect(m, flipped(self.load), nfp.load)
+        m.submodules.load_buffer = words = SkidBuffer(LoadLayout())
+        connect(m, flipped(self.load), words.i)
+        connect(m, words.o, nfp.load)
         taker, given, failed = (self._beats if config.beat_points > 1 else self._singles)(m, dead)
         m.d.comb += [
             points.w_en.eq(self.w_en),
@@ -111,6 +116,8 @@ class NfpLane(Component):
             results.r_en.eq(self.results.ready),
             self.failed.eq(failed),
             self.counters.eq(nfp.counters),
+            # a failed processor may never take it
+            self.loading.eq(words.o.valid & ~dead),
         ]
         self._credit(m, nfp.results.valid & nfp.results.payload.last, dead)
         return m

@@ -8,7 +8,7 @@ import pytest
 
 from fpga.flow import pack, routed_clock, synthesised_cells
 from fpga.pins import with_pins
-from rtl.bus.skid_buffer import SkidBuffer
+from rtl.skid_buffer import SkidBuffer
 from rtl.verilog import to_verilog
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from rtl.bus.skid_buffer import SkidBuffer
+from rtl.skid_buffer import SkidBuffer
 
 STALLS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.4, 0.4))
 WORDS = 200
