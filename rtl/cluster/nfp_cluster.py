@@ -30,8 +30,8 @@ class NfpCluster(Component):
     *Timing*: points are dealt ``config.beat_points`` a clock, so of processors of c clocks a point up to c times as
     many run side by side. ``sim.engine.cluster`` gives every clock.
 
-    *Loading*: a load word goes to all processors, a clock later. It waits until the results of all points have left;
-    until the last processor has it no nano-batch begins.
+    *Loading*: a load word goes to all processors, a clock later. It waits until the results of all points have left,
+    and behind a pause one clock; from then on until the last processor has it no nano-batch begins.
 
     Parameters
     ----------
@@ -72,14 +72,17 @@ class NfpCluster(Component):
         m.submodules.dispatcher = dispatcher = Dispatcher(self.config)
         m.submodules.collector = collector = Collector(self.config)
         m.submodules.broadcast = broadcast = LoadBroadcast(self.config)
+        # a word is taken from the clock after its offer on, so that points hear of it from a register
+        offered = Signal()
+        m.d.sync += offered.eq(self.load.valid)
         connect(m, flipped(self.points), dispatcher.i)
         connect(m, flipped(self.load), broadcast.i)
         connect(m, collector.o, flipped(self.results))
         m.d.comb += [
             self.busy.eq(~Cat(lane.idle for lane in self._lanes).all()),
-            broadcast.en.eq(~self.busy),
+            broadcast.en.eq(offered & ~self.busy),
             broadcast.failed.eq(self.failed),
-            dispatcher.hold.eq(self.load.valid | Cat(lane.loading for lane in self._lanes).any()),
+            dispatcher.hold.eq(offered | Cat(lane.loading for lane in self._lanes).any()),
             dispatcher.eligible.eq(Cat(lane.eligible for lane in self._lanes)),
             collector.tag_valid.eq(dispatcher.tag_valid),
             collector.tag.eq(dispatcher.tag),

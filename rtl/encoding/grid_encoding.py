@@ -32,15 +32,15 @@ class GridEncoding(wiring.Component):
     of the engines and output FIFOs behind them let engines run apart. Every grid that ``arch.encoding_image`` accepts
     runs on the same build; registers and tables are written through ``load`` (addresses there).
 
-    A load word is taken only while no point is inside, and a waiting load word keeps points out, so loading never
-    changes a point under way. Words for other engines, unknown registers and numbers the build cannot run are taken
-    and ignored.
+    A load word is taken only while no point is inside, and one that waits keeps points out, from the clock after its
+    offer on; so loading never changes a point under way. Words for other engines, unknown registers and numbers the
+    build cannot run are taken and ignored.
 
     Timing: ``config.latency`` clocks from a point's transfer to that of its features, plus one for each further level
     per engine and each clock of bank conflicts; one point every ``ceil(n_levels / level_parallel)`` clocks plus
     conflicts (``sim.engine.encoding`` gives every clock exactly). At most ``config.points_in_flight`` points are
-    inside. ``features.valid`` and its payload depend on registers alone, ``points.ready`` on registers and
-    ``load.valid``. Loading takes one word a clock.
+    inside. ``features.valid`` and its payload and ``points.ready`` depend on registers alone. Loading takes one word a
+    clock, the first one behind a pause a clock after its offer.
 
     Numerics: docs/numerics.md, "Grid encoding"; with ``fp16``, "Grid encoding in fp16".
 
@@ -80,29 +80,38 @@ class GridEncoding(wiring.Component):
         for number, engine in enumerate(self._engines):
             m.submodules[f"engine_{number}"] = engine
         in_flight = Signal(range(self.config.points_in_flight + 1))
-        active = self._load(m, in_flight)
-        self._fork(m, in_flight, active)
+        # a word is taken from the clock after its offer on, so that points hear of it from a register
+        offered = Signal()
+        m.d.sync += offered.eq(self.load.valid)
+        m.d.comb += self.load.ready.eq((in_flight == 0) & offered)
+        active = self._load(m)
+        self._fork(m, in_flight, active, offered)
         self._join(m, active)
         taken = self.points.valid & self.points.ready
         given = self.features.valid & self.features.ready
         m.d.sync += in_flight.eq(in_flight + taken - given)
         if self.config.counters:
-            self._count(m, in_flight, taken, given)
+            self._count(m, in_flight, offered, taken, given)
         return m
 
-    def _load(self, m: Module, in_flight: Signal) -> list[Signal]:
+    def _load(self, m: Module) -> list[Signal]:
         """Control registers at once, level registers and tables a clock later; returns which engines are in use."""
         config = self.config
         parallel_bits = (config.level_parallel - 1).bit_length()
         n_levels = Signal(range(config.n_levels + 1), init=config.n_levels)
         three_dims = Signal(init=config.n_pos_dims > 2)
         fewest_dims = 4 if config.n_pos_dims == 4 else 2
-        word = Signal(LoadLayout())
-        pending = Signal()
+        word, is_level, is_row = Signal(LoadLayout()), Signal(), Signal()
         offered = self.load.payload
         taken = self.load.valid & self.load.ready
-        m.d.comb += self.load.ready.eq(in_flight == 0)
-        m.d.sync += pending.eq(taken)
+        # compared while they are offered: the tables' addresses wait for the outcome
+        level_fits = offered.address[LEVEL_ADDRESS_SHIFT:] < config.n_levels
+        row_fits = offered.address[config.bank_bits : ENGINE_ADDRESS_SHIFT] < config.bank_rows
+        part_fits = offered.address[WORD_ADDRESS_SHIFT:] < config.row_words
+        m.d.sync += [
+            is_level.eq(taken & (offered.target == LoadTarget.LEVEL_REGISTER) & level_fits),
+            is_row.eq(taken & (offered.target == LoadTarget.TABLE) & row_fits & part_fits),
+        ]
         with m.If(taken):
             m.d.sync += word.eq(offered)
             control = offered.target == LoadTarget.ENCODING_CONTROL
@@ -115,9 +124,7 @@ class GridEncoding(wiring.Component):
 
         level = word.address[LEVEL_ADDRESS_SHIFT:]
         row = word.address[config.bank_bits : ENGINE_ADDRESS_SHIFT]
-        is_level = pending & (word.target == LoadTarget.LEVEL_REGISTER) & (level < config.n_levels)
         part = word.address[WORD_ADDRESS_SHIFT:]
-        is_row = pending & (word.target == LoadTarget.TABLE) & (row < config.bank_rows) & (part < config.row_words)
         active = []
         for number, engine in enumerate(self._engines):
             m.d.comb += [
@@ -137,7 +144,7 @@ class GridEncoding(wiring.Component):
             m.d.comb += active[number].eq(engine.n_slots != 0)
         return active
 
-    def _count(self, m: Module, in_flight: Signal, taken: Value, given: Value) -> None:
+    def _count(self, m: Module, in_flight: Signal, loading: Signal, taken: Value, given: Value) -> None:
         """The counters' port."""
         m.submodules.counter_port = port = CounterPort(self.config)
         word = self.load.payload
@@ -145,7 +152,7 @@ class GridEncoding(wiring.Component):
         m.d.comb += [
             port.offered.eq(self.points.valid),
             port.taken.eq(taken),
-            port.loading.eq(self.load.valid),
+            port.loading.eq(loading),
             port.no_credit.eq(in_flight == self.config.points_in_flight),
             port.ends.eq(given & self.features.payload.last & (in_flight == 1)),
         ]
@@ -160,11 +167,11 @@ class GridEncoding(wiring.Component):
         connect_stream(m, wiring.flipped(self.counter_select), port.select)
         connect_stream(m, port.result, wiring.flipped(self.counter_value))
 
-    def _fork(self, m: Module, in_flight: Signal, active: list[Signal]) -> None:
+    def _fork(self, m: Module, in_flight: Signal, active: list[Signal], loading: Signal) -> None:
         """A point goes to all engines in use, once every one of them has room."""
         room = [engine.points.ready | ~used for engine, used in zip(self._engines, active, strict=True)]
         credit = in_flight != self.config.points_in_flight
-        m.d.comb += self.points.ready.eq(reduce(and_, room) & credit & ~self.load.valid)
+        m.d.comb += self.points.ready.eq(reduce(and_, room) & credit & ~loading)
         for engine, used in zip(self._engines, active, strict=True):
             m.d.comb += [
                 engine.points.payload.eq(self.points.payload),

@@ -84,13 +84,15 @@ class MultiPointEncoding(wiring.Component):
         m = Module()
         for number, section in enumerate(self._sections):
             m.submodules[f"section_{number}"] = section
-        lane, used, last_lane = self._load(m)
+        inside = Signal()
+        lane, used, last_lane = self._load(m, inside)
         groups = self._fork(m, lane, used, last_lane)
+        m.d.comb += inside.eq(groups.r_rdy)
         self._join(m, lane, used, groups)
         return m
 
-    def _load(self, m: Module) -> tuple[list[Signal], list[Signal], Signal]:
-        """Words go to the section they are for, once all are empty.
+    def _load(self, m: Module, inside: Signal) -> tuple[list[Signal], list[Signal], Signal]:
+        """Words go to all sections, once all are empty; one that is for another section none of them knows.
 
         Returns each section's lane and whether it has a level, and the last lane: registers written with N_LEVELS.
         """
@@ -104,17 +106,19 @@ class MultiPointEncoding(wiring.Component):
         level, engine = word.address[LEVEL_ADDRESS_SHIFT:], word.address[ENGINE_ADDRESS_SHIFT:WORD_ADDRESS_SHIFT]
         for number, section in enumerate(self._sections):
             local = section.load.payload
-            m.d.comb += [local.eq(word), section.load.valid.eq(taken)]
+            m.d.comb += [local.eq(word), section.load.valid.eq(self.load.valid & ~inside)]
             with m.If(sets_levels):
                 # 0 where a section has no level, or the word no number to run; the section ignores it.
                 m.d.comb += local.data.eq(self._levels(m, number, word.data))
             with m.Elif(word.target == LoadTarget.LEVEL_REGISTER):
                 local_level = Cat(level[:local_bits], level[engine_bits:])
                 m.d.comb += local.address.eq(Cat(word.address[:LEVEL_ADDRESS_SHIFT], local_level))
-                m.d.comb += section.load.valid.eq(taken & (level[local_bits:engine_bits] == number))
+                with m.If(level[local_bits:engine_bits] != number):
+                    m.d.comb += local.target.eq(LoadTarget.NFP_CONTROL)
             with m.Elif(word.target == LoadTarget.TABLE):
                 m.d.comb += local.address[ENGINE_ADDRESS_SHIFT:WORD_ADDRESS_SHIFT].eq(engine[:local_bits])
-                m.d.comb += section.load.valid.eq(taken & (engine[local_bits:] == number))
+                with m.If(engine[local_bits:] != number):
+                    m.d.comb += local.target.eq(LoadTarget.NFP_CONTROL)
 
         sections = range(config.points_per_clock)
         lane = [Signal(sections, name=f"lane_{number}") for number in sections]

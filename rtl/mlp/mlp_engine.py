@@ -41,9 +41,9 @@ class MlpEngine(Component):
     on an idle engine: ``START_CYCLES + (passes - 1) * config.pass_cycles(n) + config.latency_cycles``.
     ``sim.engine.mlp`` predicts every transfer.
 
-    *Loading*: ``load.ready`` is low from the first vector taken until two clocks behind the last result;
-    ``inputs.ready`` is low while no network is loaded and for ``prime_cycles`` behind a load word. Words for other
-    targets are taken and change nothing.
+    *Loading*: ``load.ready`` is low from the first vector taken until two clocks behind the last result, and in the
+    first clock of a word behind a pause; ``inputs.ready`` is low while no network is loaded, with ``load.ready`` and
+    for ``prime_cycles`` behind a load word. Words for other targets are taken and change nothing.
 
     *Numerics*: docs/numerics.md, "Networks" and "Activations".
 
@@ -73,18 +73,20 @@ class MlpEngine(Component):
         m.submodules.array = array = (DotArray if config.floating else SystolicArray)(config)
         m.submodules.output_buffer = outputs = OutputBuffer(config)
 
-        # an engine that was empty and took no vector still is; so no buffer's state is on the way of a load word
-        quiet = Signal(init=1)
+        # an engine that was empty and took no vector still is; so no buffer's state is on the way of a load word, which
+        # is taken from the clock after its offer on, so that vectors hear of it from a register
+        quiet, offered = Signal(init=1), Signal()
         takes = self.inputs.valid & self.inputs.ready
         m.d.sync += quiet.eq(sequencer.idle & inputs.empty & outputs.empty & ~takes)
-        load_en = self.load.valid & quiet
+        m.d.sync += offered.eq(self.load.valid)
+        load_en = self.load.valid & self.load.ready
         self._word_en, self._word = Signal(name="word_en"), Signal(LoadLayout(), name="word")
         m.d.sync += [self._word_en.eq(load_en), self._word.eq(self.load.payload)]
         connect(m, flipped(self.inputs), inputs.i)
         connect(m, outputs.o, flipped(self.outputs))
         m.d.comb += [
-            self.load.ready.eq(quiet),
-            inputs.enable.eq(sequencer.primed & ~load_en),
+            self.load.ready.eq(quiet & offered),
+            inputs.enable.eq(sequencer.primed & ~self.load.ready),
             program.load_en.eq(self._word_en),
             program.load.eq(self._word),
             weights.w_en.eq(self._word_en & (self._word.target == LoadTarget.WEIGHT)),

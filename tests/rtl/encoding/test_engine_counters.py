@@ -39,9 +39,9 @@ class Bench:
         ctx.set(load.valid, 1)
         for target, address, data in zip(image.target, image.address, image.data, strict=True):
             ctx.set(load.payload, {"target": int(target), "address": int(address), "data": int(data)})
-            assert ctx.get(load.ready)
-            await ctx.tick()
+            await ctx.tick().until(load.ready)
         ctx.set(load.valid, 0)
+        await ctx.tick()  # points hear of the end a clock later
 
     async def run(self, points, offered, wanted, *, load_at: int = -1) -> tuple[list[int], list[int], int]:
         """A run; returns clocks of acceptance and of features, and how long a load word offered at a clock waited."""

@@ -67,11 +67,16 @@ class Run:
 
         async def bench(ctx):
             ctx.set(dut.load.valid, 1)
-            for target, address, data in zip(self.image.target, self.image.address, self.image.data, strict=True):
+            words = zip(self.image.target, self.image.address, self.image.data, strict=True)
+            for number, (target, address, data) in enumerate(words):
                 ctx.set(dut.load.payload, {"target": int(target), "address": int(address), "data": int(data)})
+                if number == 0:  # it waits a clock
+                    assert not ctx.get(dut.load.ready)
+                    await ctx.tick()
                 assert ctx.get(dut.load.ready) and not ctx.get(dut.points.ready)
                 await ctx.tick()
             ctx.set(dut.load.valid, 0)
+            await ctx.tick()  # points hear of the end a clock later
             offering, held = False, None
             clock = 0
             while len(self.given) < len(self.points):

@@ -75,8 +75,9 @@ def test_a_loaded_row_counts_for_the_very_next_point(seed):
                 # The second time rows alone: registers would forget the cell, too.
                 if value == 11 or target == LoadTarget.TABLE:
                     ctx.set(dut.load.payload, {"target": int(target), "address": int(address), "data": int(data)})
-                    await ctx.tick()
+                    await ctx.tick().until(dut.load.ready)
             ctx.set(dut.load.valid, 0)
+            await ctx.tick()  # points hear of the end a clock later
             for _ in range(3):
                 ctx.set(dut.points.valid, 1)
                 ctx.set(dut.points.payload, {"position": [1 << 20, 1 << 21], "last": 0})

@@ -83,11 +83,15 @@ def simulate(config: MultiPointConfig, frames: list[Frame]) -> None:
     async def bench(ctx):
         for frame in frames:
             ctx.set(dut.load.valid, 1)
-            for target, address, data in zip(frame.image.target, frame.image.address, frame.image.data, strict=True):
+            words = zip(frame.image.target, frame.image.address, frame.image.data, strict=True)
+            for number, (target, address, data) in enumerate(words):
                 ctx.set(dut.load.payload, {"target": int(target), "address": int(address), "data": int(data)})
+                if number == 0:  # it waits a clock
+                    await ctx.tick()
                 assert ctx.get(dut.load.ready) and not ctx.get(dut.points.ready)
                 await ctx.tick()
             ctx.set(dut.load.valid, 0)
+            await ctx.tick()  # points hear of the end a clock later
             accepted, given, found = [], [], []
             clock = 0
             while len(given) < len(frame.groups):
@@ -142,20 +146,23 @@ def test_a_load_word_waits_for_the_groups_inside(seed):
     async def bench(ctx):
         for word in words:
             offer(ctx, word)
-            await ctx.tick()
+            await ctx.tick().until(dut.load.ready)
         ctx.set(dut.load.valid, 0)
+        await ctx.tick()  # points hear of the end a clock later
         ctx.set(dut.points.valid, 1)
         ctx.set(dut.features.ready, 1)
         sent = given = 0
+        empty = False
         for _ in range(200):
             if sent < 10:
                 ctx.set(dut.points.payload, frame.groups[sent])
             else:
                 offer(ctx, words[-1])
                 assert not ctx.get(dut.points.ready)
-                assert ctx.get(dut.load.ready) == (given == sent)
-                if given == sent:
+                assert ctx.get(dut.load.ready) == empty  # a clock behind the last group
+                if empty:
                     return
+                empty = given == sent
             sent += ctx.get(dut.points.ready)
             given += ctx.get(dut.features.valid)
             await ctx.tick()

@@ -45,9 +45,9 @@ def test_reset_in_traffic(engine, at, seed):
         for target, address, data in zip(words.target, words.address, words.data, strict=True):
             if target in targets:
                 ctx.set(dut.load.payload, {"target": int(target), "address": int(address), "data": int(data)})
-                assert ctx.get(dut.load.ready)
-                await ctx.tick()
+                await ctx.tick().until(dut.load.ready)
         ctx.set(dut.load.valid, 0)
+        await ctx.tick()  # points hear of the end a clock later
 
     async def count(ctx, engine: int, counter: EngineCounter) -> int:
         ctx.set(dut.counter_select.payload, {"engine": engine, "counter": int(counter)})
