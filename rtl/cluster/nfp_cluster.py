@@ -47,8 +47,8 @@ class NfpCluster(Component):
     failed : Out(n_nfps), processors that failed
     busy : Out(1), points are inside
     opened : Out(n_nfps), the processor to which a nano-batch begins to be dealt
-    counters : Out(CountersLayout()), of the cluster's own streams; ``encoding_limits`` and ``mlp_limits`` are the
-        processors' sums, ``busy`` counts the clocks of ``busy``
+    counters : Out(CountersLayout()), of the cluster's own streams, an event two clocks later; ``encoding_limits`` and
+        ``mlp_limits`` are the processors' sums, ``busy`` counts the clocks of ``busy``
     """
 
     def __init__(self, config: ClusterConfig, make_nfp: Callable[[NfpConfig], Component] = Nfp) -> None:
@@ -119,7 +119,9 @@ class NfpCluster(Component):
             "sink_waits": result.valid & ~result.ready,
         }
         for name, event in events.items():
-            m.d.sync += self.counters[name].eq(self.counters[name] + event)
+            # counted a clock late: handshakes come late in theirs, and carries are long
+            happened = Signal.like(Value.cast(event), name=f"{name}_happened")
+            m.d.sync += [happened.eq(event), self.counters[name].eq(self.counters[name] + happened)]
         for name in ("encoding_limits", "mlp_limits"):
             m.d.sync += self.counters[name].eq(reduce(add, (lane.counters[name] for lane in self._lanes)))
 

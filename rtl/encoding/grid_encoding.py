@@ -101,17 +101,17 @@ class GridEncoding(wiring.Component):
         n_levels = Signal(range(config.n_levels + 1), init=config.n_levels)
         three_dims = Signal(init=config.n_pos_dims > 2)
         fewest_dims = 4 if config.n_pos_dims == 4 else 2
-        word, is_level, is_row = Signal(LoadLayout()), Signal(), Signal()
+        word = Signal(LoadLayout())
         offered = self.load.payload
         taken = self.load.valid & self.load.ready
         # compared while they are offered: the tables' addresses wait for the outcome
         level_fits = offered.address[LEVEL_ADDRESS_SHIFT:] < config.n_levels
         row_fits = offered.address[config.bank_bits : ENGINE_ADDRESS_SHIFT] < config.bank_rows
         part_fits = offered.address[WORD_ADDRESS_SHIFT:] < config.row_words
-        m.d.sync += [
-            is_level.eq(taken & (offered.target == LoadTarget.LEVEL_REGISTER) & level_fits),
-            is_row.eq(taken & (offered.target == LoadTarget.TABLE) & row_fits & part_fits),
-        ]
+        is_level = taken & (offered.target == LoadTarget.LEVEL_REGISTER) & level_fits
+        is_row = taken & (offered.target == LoadTarget.TABLE) & row_fits & part_fits
+        level_engine = offered.address[LEVEL_ADDRESS_SHIFT:][:parallel_bits]
+        table_engine = offered.address[ENGINE_ADDRESS_SHIFT:WORD_ADDRESS_SHIFT]
         with m.If(taken):
             m.d.sync += word.eq(offered)
             control = offered.target == LoadTarget.ENCODING_CONTROL
@@ -130,15 +130,17 @@ class GridEncoding(wiring.Component):
             m.d.comb += [
                 engine.n_slots.eq((n_levels + (config.level_parallel - 1 - number)) >> parallel_bits),
                 engine.three_dims.eq(three_dims),
-                engine.register_en.eq(is_level & (level[:parallel_bits] == number)),
                 engine.register_slot.eq(level >> parallel_bits),
                 engine.register_id.eq(word.address[:LEVEL_ADDRESS_SHIFT]),
                 engine.register_data.eq(word.data),
-                engine.table_en.eq(is_row & (word.address[ENGINE_ADDRESS_SHIFT:WORD_ADDRESS_SHIFT] == number)),
                 engine.table_bank.eq(word.address[: config.bank_bits]),
                 engine.table_row.eq(row[: bank_row_bits(config)]),
                 engine.table_part.eq(part),
                 engine.table_data.eq(word.data[: load_part_bits(config)]),
+            ]
+            m.d.sync += [
+                engine.register_en.eq(is_level & (level_engine == number)),
+                engine.table_en.eq(is_row & (table_engine == number)),
             ]
             active.append(Signal(name=f"active_{number}"))
             m.d.comb += active[number].eq(engine.n_slots != 0)

@@ -87,6 +87,7 @@ def _run(
             await ctx.tick()
             if len(seen.results) == points:
                 break
+        await ctx.tick()  # the last event is counted
         seen.counters = {name: ctx.get(dut.counters[name]) for name, _ in dut.counters.shape()}
         seen.failed = ctx.get(dut.failed)
         assert len(seen.results) == points, f"{len(seen.results)} of {points} results came"
