@@ -260,8 +260,8 @@ def test_no_requests_take_no_time():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"addresses": np.array([-32])}, "addresses must lie from 0 to 68719476735, not at -32"),
-        ({"addresses": np.array([1 << 36])}, "addresses must lie from 0 to 68719476735, not at 68719476736"),
+        ({"addresses": np.array([0, -32, 0])}, "addresses must lie from 0 to 68719476735, not at -32"),
+        ({"addresses": np.array([0, 1 << 36, 0])}, "addresses must lie from 0 to 68719476735, not at 68719476736"),
         ({"addresses": np.zeros((2, 2))}, "addresses must be a vector of up to 2**27, not of shape (2, 2)"),
         (
             {"addresses": np.zeros(2), "writes": np.zeros(3)},
