@@ -23,6 +23,7 @@ from arch.cell_table import GATES, CellBuild, CellTable, load_cells
 from arch.encoding_engine import EncodingEngineConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.whole_file import write_whole
+from arch.workload import load_calibration
 from fpga.flow import counted_design, synthesised_design
 from rtl.encoding.grid_encoding import GridEncoding
 from rtl.mlp.array_row import ArrayRow
@@ -89,10 +90,14 @@ def count(build: CellBuild, component: Component) -> CellBuild:
 
 def check_rows(found: CellBuild, table: CellTable) -> Iterator[tuple[str, int, int, float]]:
     """Gate, how many ``table`` says an engine of the size of ``found`` has, how many it has, and by which part of them
-    the table is wrong; last of all gates."""
+    the table is wrong; last of all gates, and of their area in um2 at 45 nm."""
     computed = table.mlp_engine(found.rows, found.cols, found.fission)
     rows = [(gate, round(computed[gate]), found.gates[gate]) for gate in GATES]
-    rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+    area = load_calibration("technology_7nm")
+    rows += [
+        ("all", sum(row[1] for row in rows), sum(row[2] for row in rows)),
+        ("um2", *(round(sum(row[k] * area[f"gate_45nm_um2.{row[0]}"] for row in rows)) for k in (1, 2))),
+    ]
     for gate, said, has in rows:
         yield gate, said, has, said / has - 1
 
