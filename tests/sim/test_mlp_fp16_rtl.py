@@ -116,6 +116,7 @@ def test_steps_of_eight_and_tables(chunk, seed):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("rows", "cols", "fission"), [(16, 16, True), (32, 32, False), (64, 16, True), (64, 64, True)])
 def test_other_arrays(rows, cols, fission, seed):
     engine = replace(ENGINE, rows=rows, cols=cols, fission=fission, nano_batch=160)
