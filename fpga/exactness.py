@@ -1,8 +1,9 @@
 """What a GPU's bits cost in hardware: ``python -m fpga.exactness [--only PART] [--seeds S]``.
 
 Synthesises one level engine (2^11 rows of two features, three dimensions) and one MLP engine of 16 x 4 in ``int8`` and
-in ``fp16`` for an ECP5, hierarchy kept, so that equal blocks are mapped once; and places and routes the blocks that set
-the clock of ``fp16``, each alone with its inputs behind registers: no engine built of them is faster than the slowest.
+in ``fp16`` for an ECP5, hierarchy kept, so that equal blocks are mapped once, and LUTs mapped by ``abc`` in a process
+of its own, since ``abc9`` stops on the level engine of ``fp16``; and places and routes the blocks that set the clock of
+``fp16``, each alone with its inputs behind registers: no engine built of them is faster than the slowest.
 ``--only energy`` is the energy proxy alone (:func:`energy_pj`). Prints the rows of docs/engines/floating.md.
 """
 
@@ -21,7 +22,7 @@ from arch.number_format import FP16, FP32
 from arch.presets import FIELDS
 from arch.whole_file import write_whole
 from arch.workload import load_calibration
-from fpga.flow import ECP5_85F, LONG_WIRES, SYNTH_ECP5, routed_clock, synthesised_cells
+from fpga.flow import ECP5_85F, LONG_WIRES, routed_clock, run_yosys, synthesised_cells
 from rtl.delay_line import DelayLine
 from rtl.encoding.grid_encoding import GridEncoding
 from rtl.floating.fused_multiply_add import FusedMultiplyAdd
@@ -34,6 +35,14 @@ __all__ = ["Registered", "blocks", "energy_pj", "engines"]
 
 _FOLDER = BUILD_ROOT / "fpga" / "exactness"
 _CELLS = ("LUT4", "TRELLIS_FF", "DP16KD", "MULT18X18D")
+_UP_TO_LUTS = (
+    "read_verilog {top}.v; synth_ecp5 -noflatten -nowidelut -top {top} -run begin:map_luts; opt_clean -purge; "
+    "write_rtlil {top}.il"
+)
+_LUTS = (
+    "read_rtlil {top}.il; techmap -map +/lattice/latches_map.v; abc -lut 4; clean; "
+    "synth_ecp5 -noflatten -nowidelut -top {top} -run map_cells: -json {top}.json"
+)
 _DEVICE = (*ECP5_85F, "--router", "router2")
 _LEVEL = {"n_levels": 1, "table_rows": 1 << 11}
 _ARRAY = {"rows": 16, "cols": 4, "max_width": 64, "nano_batch": 64, "weight_tiles": 64}
@@ -138,24 +147,24 @@ def main() -> None:
             )
     for name, make in engines():
         if not arguments.only or name in arguments.only:
-            synthesis = SYNTH_ECP5.format(options="-noflatten -nowidelut", top=name, stem=name)
-            script = f"read_verilog {name}.v; {synthesis}"
-            print(f"| {name} | {' | '.join(f'{count:,}' for count in _cells(name, make(), script))} |", flush=True)
+            write_whole((_FOLDER / name).with_suffix(".v"), to_verilog(make(), name))
+            run_yosys(_FOLDER, _UP_TO_LUTS.format(top=name))
+            cells = synthesised_cells(_FOLDER / name, _LUTS.format(top=name))
+            print(_row(name, cells), flush=True)
     for name, make in blocks():
         if not arguments.only or name in arguments.only:
             script = f"read_verilog {name}.v; {LONG_WIRES.format(top=name, stem=name, options='')}"
-            cells = _cells(name, Registered(make()), script)
+            write_whole((_FOLDER / name).with_suffix(".v"), to_verilog(Registered(make()), name))
+            cells = synthesised_cells(_FOLDER / name, script)
             seeds = range(1, arguments.seeds + 1)
             clock = statistics.median(
                 routed_clock(_FOLDER / name, seed=seed, out_of_context=True, device=_DEVICE) for seed in seeds
             )
-            print(f"| {name} | {' | '.join(f'{count:,}' for count in cells)} | {clock:.1f} MHz |", flush=True)
+            print(f"{_row(name, cells)} {clock:.1f} MHz |", flush=True)
 
 
-def _cells(name: str, component: wiring.Component, script: str) -> list[int]:
-    write_whole((_FOLDER / name).with_suffix(".v"), to_verilog(component, name))
-    cells = synthesised_cells(_FOLDER / name, script)
-    return [cells.get(cell, 0) for cell in _CELLS]
+def _row(name: str, cells: dict[str, int]) -> str:
+    return f"| {name} | {' | '.join(f'{cells.get(cell, 0):,}' for cell in _CELLS)} |"
 
 
 if __name__ == "__main__":
