@@ -93,7 +93,7 @@ def load_data_bits(config: SchedulerConfig) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class PredecessorField:
-    """A predecessor as the unit sees it: an operation's scoreboard row, and what must be in it."""
+    """A predecessor as the unit sees it: an operation by number, and what of it must have happened."""
 
     operation: int
     layer_offset: int
@@ -108,7 +108,7 @@ class Descriptor:
     Parameters
     ----------
     chunks : bit mask of the chunks it works on
-    operation : scoreboard row
+    operation : number of the operation it is part of
     unit : issue port
     priority : 0 is most urgent, 3 least
     announce_start : somebody waits for its start
@@ -193,7 +193,7 @@ class PackedProgram:
     ----------
     config : the unit it is packed for
     descriptors : one a nano-operation, oldest first
-    operation_chunks : by scoreboard row, the union of the chunks of the operation
+    operation_chunks : by number, the union of the chunks of the operation
     count : iterations of the body
     capacities : credits by pool number
     """

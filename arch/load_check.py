@@ -60,7 +60,7 @@ class Verdict:
     Parameters
     ----------
     fault : the first rule broken, ``NONE`` if none is
-    index : descriptor (of ``OPERATION_CHUNKS`` scoreboard row) where it was found; 0 of ``NONE`` and ``COUNT``
+    index : descriptor (of ``OPERATION_CHUNKS`` operation) where it was found; 0 of ``NONE`` and ``COUNT``
     """
 
     fault: LoadFault

@@ -87,7 +87,7 @@ class NanoOperation:
     Parameters
     ----------
     name : unique in the program
-    operation : the operation this is a part of; its nano-operations share one row of the chunk scoreboard
+    operation : the operation this is a part of, by which predecessors name it
     unit : the unit that executes it, one nano-operation at a time
     chunks : bit mask of the chunks it works on
     shares : credits held from issue to completion, by pool name
@@ -187,7 +187,7 @@ class Program:
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """Names of the operations in order of first appearance; the index is the scoreboard row."""
+        """Names of the operations in order of first appearance; the index is its number."""
         return tuple(dict.fromkeys(nano.operation for nano in self.nano_operations))
 
     def operation_chunks(self, operation: str) -> int:

@@ -15,10 +15,10 @@ class SchedulerConfig:
     Parameters
     ----------
     n_descriptors : nano-operations of a loop body: 8, 16, 32 or 64
-    n_operations : rows of the chunk scoreboard, at most ``n_descriptors``
+    n_operations : operations of a program, at most ``n_descriptors``
     n_units : issue and completion ports, 1 to 8
     n_pools : shared resources, 1 to 4
-    n_chunks : width of a scoreboard bitmap, 1 to 64
+    n_chunks : chunks of a batch, 1 to 64
     share_bits : width of a credit counter, 1 to 8
     trace : a stream of four clocks a nano-operation, and counters of what units waited for
     check_load : ``start`` checks the loaded program first and refuses an illegal one

@@ -1,11 +1,12 @@
 """Blocks of the scheduler unit, proved for ever by induction, each in an environment that keeps its contract."""
 
+from abc import ABC, abstractmethod
+
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, ResetSignal, Signal, Value
 
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.credit_pools import CreditPools
-from rtl.scheduler.event_arbiter import EventArbiter
 from rtl.scheduler.issue_slot import IssueSlot
 from rtl.scheduler.signature import shares_layout
 
@@ -15,139 +16,152 @@ CONFIG = SchedulerConfig(n_descriptors=8, n_operations=2, n_units=3, n_pools=2, 
 
 
 class PoolsProperties(Elaboratable):
-    """No oversubscription: free credits and held ones always add up to the capacity.
+    """No oversubscription: free credits, held ones and those on their way back always add up to the capacity.
 
-    Environment: a unit asks only while it holds nothing, gives back what it took, and one gives back in a clock.
+    Environment: a unit asks only while it holds nothing, and gives back what it took, not in the clock of the grant.
     """
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
         m.submodules.pools = pools = CreditPools(CONFIG)
         n_units, n_pools = CONFIG.n_units, CONFIG.n_pools
-        filled, gives_back, giver = Signal(), Signal(), Signal(range(n_units))
+        filled = Signal()
         capacity = Signal.like(pools.capacities)
         m.d.comb += [
             Assume(~ResetSignal()),
-            pools.fill.eq(~filled),
+            pools.idle.eq(~filled),
             pools.capacities.as_value().eq(AnySeq(pools.capacities.as_value().shape().width)),
-            gives_back.eq(AnySeq(1)),
-            giver.eq(AnySeq(len(giver))),
-            pools.returned.eq(0),
-            Assume(~gives_back | filled & (giver < n_units)),
         ]
         m.d.sync += filled.eq(1)
         with m.If(~filled):
             m.d.sync += capacity.eq(pools.capacities)
         total = [0] * n_pools
         for unit in range(n_units):
-            wanted = pools.shares[unit][pools.bank[unit]]
             holds, held = Signal(name=f"holds{unit}"), Signal(shares_layout(CONFIG), name=f"held{unit}")
-            gives = gives_back & (giver == unit)
+            coming = Signal(shares_layout(CONFIG), name=f"coming{unit}")
+            asked, counted = pools.asked[unit], pools.counted[unit].as_value()
             m.d.comb += [
-                pools.request[unit].eq(AnySeq(1)),
+                pools.asks[unit].eq(AnySeq(1)),
+                pools.gives[unit].eq(AnySeq(1) & holds),
                 pools.shares[unit].as_value().eq(AnySeq(pools.shares[unit].as_value().shape().width)),
-                pools.takes[unit].eq(wanted.as_value().any()),
-                pools.bank[unit].eq(AnySeq(len(pools.bank[unit]))),
-                Assume(~pools.request[unit] | filled & ~holds),
-                Assume(~gives | holds),
-                Assert(~pools.grant[unit] | pools.request[unit]),
+                Assume(~pools.asks[unit] | filled & ~holds & ~pools.grant[unit]),
+                Assert(~pools.grant[unit] | pools.asking[unit] & ~holds),
             ]
-            with m.If(gives):
-                m.d.comb += pools.returned.eq(held)
+            m.d.sync += coming.as_value().eq(Mux(pools.gives[unit], held.as_value(), 0))
+            with m.If(pools.gives[unit]):
                 m.d.sync += holds.eq(0)
             with m.If(pools.grant[unit]):
-                m.d.sync += [holds.eq(1), held.eq(wanted)]
-            total = [total[pool] + Mux(holds, held[pool], 0) for pool in range(n_pools)]
-            m.d.comb += Assert(~holds | filled)
+                m.d.sync += [holds.eq(1), held.eq(asked)]
+            for pool in range(n_pools):
+                total[pool] = total[pool] + Mux(holds, held[pool], 0) + coming[pool]
+            m.d.comb += [
+                Assert(~(holds | pools.asking[unit] | coming.as_value().any()) | filled),
+                # the block's own notes are the truth
+                Assert(~(holds & pools.asking[unit])),
+                Assert(~holds | (pools.held[unit].as_value() == held.as_value())),
+                Assert(pools.returning[unit].as_value() == coming.as_value()),
+                Assert(counted == Mux(pools.asking[unit] & ~pools.passed_over[unit], asked.as_value(), 0)),
+            ]
         for pool in range(n_pools):
-            m.d.comb += Assert(~filled | (pools.free[pool] + total[pool] == capacity[pool]))
+            free = pools.kept[pool] + pools.back[pool]
+            m.d.comb += [
+                Assert(~filled | (free + total[pool] == capacity[pool])),
+                Assert(~filled | (pools.free[pool] == free)),
+            ]
         return m
 
 
-class EventsProperties(Elaboratable):
-    """No lost event: every start and completion passes exactly once, a start before its unit's completion.
+class _Slot(Elaboratable, ABC):
+    """A unit's slot in its environment.
 
-    Environment: a unit raises no start while one of its own has not passed, nor a completion likewise.
-    """
-
-    def elaborate(self, platform: object) -> Elaboratable:
-        m = Module()
-        m.submodules.arbiter = arbiter = EventArbiter(CONFIG)
-        n_units = CONFIG.n_units
-        m.d.comb += Assume(~ResetSignal())
-        owed = Signal(2 * n_units)
-        raised = Cat(arbiter.starts, arbiter.completions)
-        passes = Signal(2 * n_units)
-        m.d.comb += [
-            arbiter.starts.eq(AnySeq(n_units)),
-            arbiter.completions.eq(AnySeq(n_units)),
-            Assume(~(raised & owed).any()),
-            passes.eq(arbiter.select << Mux(arbiter.start, 0, n_units)),
-            Assert(arbiter.valid == arbiter.select.any()),
-            Assert(~(arbiter.select & (arbiter.select - 1)).any()),
-            # what passes was owed, and whatever is owed makes something pass
-            Assert(~(passes & ~(owed | raised)).any()),
-            Assert(arbiter.valid == (owed | raised).any()),
-            Assert(~(passes[n_units:] & (owed | raised)[:n_units]).any()),
-            # the arbiter's own note of what waits is the truth
-            Assert(arbiter.waiting == owed),
-        ]
-        m.d.sync += owed.eq((owed | raised) & ~passes)
-        return m
-
-
-class SlotProperties(Elaboratable):
-    """No double issue and no lost completion at a unit's port.
-
-    An offer stands until it is accepted; nothing is offered while the unit works or its completion is being applied;
-    the completion of what is in flight is always seen, and no other.
-
-    Environment: a grant answers a request; a release follows the completion; what the ports call a nano-operation
-    stays the same while the slot stands at it.
+    Environment: a grant answers a request; what is looked up of a nano-operation stays the same while the slot stands
+    at it.
     """
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
         m.submodules.slot = slot = IssueSlot(CONFIG)
-        works, owed = Signal(), Signal()
-        waited, payload = Signal(), Signal.like(slot.issue.payload.as_value())
-        index = Signal.like(slot.index)
+        self.index, self.announces = Signal.like(slot.index), Signal()
+        for port in (slot.choice_valid, slot.choice, slot.choice_parity, slot.base, slot.issue.ready,
+                     slot.complete.valid, slot.complete.index):  # fmt: skip
+            m.d.comb += port.eq(AnySeq(len(port)))
         m.d.comb += [
             Assume(~ResetSignal()),
-            slot.choice_valid.eq(AnySeq(1)),
-            slot.choice.eq(AnySeq(len(slot.choice))),
-            slot.turn_parity.eq(AnySeq(1)),
-            slot.base.eq(AnySeq(len(slot.base))),
-            slot.index.eq(index),
+            slot.index.eq(self.index),
+            slot.announce_start.eq(self.announces),
             slot.grant.eq(AnySeq(1) & slot.request),
-            slot.issue.ready.eq(AnySeq(1)),
-            slot.complete.valid.eq(AnySeq(1)),
-            slot.complete.index.eq(AnySeq(len(slot.complete.index))),
-            slot.released.eq(AnySeq(1) & owed),
         ]
-        explained = works & slot.complete.valid & (slot.complete.index == index)
         with m.If(~slot.busy & ~slot.grant):
-            m.d.sync += index.eq(AnySeq(len(index)))
-        with m.If(slot.started):
-            m.d.sync += works.eq(1)
-        with m.Elif(explained):
-            m.d.sync += [works.eq(0), owed.eq(1)]
-        with m.If(slot.released):
-            m.d.sync += owed.eq(0)
-        # the older iteration cannot end while an offer of it stands
-        m.d.sync += [waited.eq(slot.issue.valid & ~slot.issue.ready), payload.eq(slot.issue.payload.as_value())]
-        index_bits = len(slot.complete.index)
+            m.d.sync += [self.index.eq(AnySeq(len(self.index))), self.announces.eq(AnySeq(1))]
+        # accepted and not complete; complete and not counted, or counted in the clock before
+        self.works, self.owed, self.closes, self.accepted = Signal(), Signal(), Signal(), Signal()
+        self.waited = Signal()
+        self.explained = self.works & slot.complete.valid & (slot.complete.index == self.index)
+        m.d.sync += [
+            self.accepted.eq(slot.issue.valid & slot.issue.ready),
+            self.waited.eq(slot.issue.valid & ~slot.issue.ready),
+            self.closes.eq(slot.ends),
+            self.owed.eq((self.owed | self.explained) & ~slot.ends),
+        ]
+        with m.If(slot.issue.valid & slot.issue.ready):
+            m.d.sync += self.works.eq(1)
+        with m.Elif(self.explained):
+            m.d.sync += self.works.eq(0)
+        at_work = self.works | self.owed | self.closes
+        m.d.comb += [
+            # the slot's own notes are the truth
+            Assert(slot.in_flight == self.works),
+            Assert(slot.busy == (at_work | self.waited)),
+            Assert(slot.offered == self.waited),
+            Assert(slot.deferred == self.owed),
+            Assert(slot.ended == self.closes),
+            Assert(slot.accepted == self.accepted),
+            Assert(~self.accepted | self.works),
+            Assert(~self.works | (slot.index_held == self.index) & (slot.announces == self.announces)),
+            Assert(~(self.works & (self.owed | self.closes)) & ~(self.owed & self.closes)),
+            Assert(~(self.waited & at_work)),
+            Assert(~slot.request | ~(at_work | self.waited)),
+        ]
+        self._claim(m, slot, at_work)
+        return m
+
+    @abstractmethod
+    def _claim(self, m: Module, slot: IssueSlot, at_work: Value) -> None:
+        """Add the property's assertions."""
+
+
+class SlotProperties(_Slot):
+    """No double issue and no lost completion at a unit's port.
+
+    An offer stands until it is accepted; nothing is offered while the unit works or its completion is being applied;
+    the completion of what is in flight is always seen, and no other.
+    """
+
+    def _claim(self, m: Module, slot: IssueSlot, at_work: Value) -> None:
+        index = Signal.like(slot.index)
+        m.d.sync += index.eq(slot.issue.payload.index)
         m.d.comb += [
             Assert(slot.started == (slot.issue.valid & slot.issue.ready)),
-            Assert(~(slot.issue.valid & (works | owed))),
-            Assert(~(works & owed)),
-            Assert(slot.completed == explained),
-            Assert(slot.unexpected == (slot.complete.valid & ~explained)),
-            Assert(~waited | slot.issue.valid & (slot.issue.payload.index == payload[:index_bits])),
-            Assert(~slot.request | ~(works | owed | waited)),
-            # the slot's own notes are the truth
-            Assert(slot.in_flight == works),
-            Assert(slot.busy == (works | owed | waited)),
-            Assert(slot.offered == waited),
+            Assert(~(slot.issue.valid & at_work)),
+            Assert(slot.completed == self.explained),
+            Assert(slot.unexpected == (slot.complete.valid & ~self.explained)),
+            Assert(~self.waited | slot.issue.valid & (slot.issue.payload.index == index)),
         ]
-        return m
+
+
+class EventsProperties(_Slot):
+    """No lost event: every awaited start counts once, in the clock after its handshake, every completion once, in its
+    clock or, if that is the one of the start, in the next; and each finds the column shown that it needs."""
+
+    def _claim(self, m: Module, slot: IssueSlot, at_work: Value) -> None:
+        showed_start = Signal()
+        m.d.sync += showed_start.eq(slot.shows_start)
+        m.d.comb += [
+            Assert(slot.starts == (self.accepted & self.announces)),
+            Assert(~(slot.starts & slot.ends)),
+            # one that is owed counts now; one that comes counts, or is owed
+            Assert(~slot.ends | self.owed | self.explained),
+            Assert(~(self.owed | self.explained & ~slot.starts) | slot.ends),
+            Assert(~slot.starts | showed_start),
+            Assert(~slot.ends | ~showed_start),
+        ]

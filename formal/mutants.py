@@ -25,15 +25,15 @@ class Mutant:
 
 
 MUTANTS = {
-    "met_before_the_loop": Mutant(
+    "done_before_not_awaited": Mutant(
         module="rtl.scheduler.wake_up",
-        right="free | before & self.older |",
-        wrong="free | before |",
+        right='met["same", "odd"] & met["before", "even"],',
+        wrong='met["same", "odd"],',
         task="dependence",
     ),
     "issue_forgotten": Mutant(
         module="rtl.scheduler.descriptor_table",
-        right="granted.eq(self.granted & counts)",
+        right="granted.eq(self.granted)",
         wrong="granted.eq(0)",
         task="once",
     ),
@@ -43,29 +43,47 @@ MUTANTS = {
         wrong="offered.eq(0)",
         task="slot",
     ),
-    "two_grants_one_accounted": Mutant(
+    "grants_that_do_not_fit_together": Mutant(
         module="rtl.scheduler.credit_pools",
-        right="fits[unit] & ~fits[:unit].any()",
-        wrong="fits[unit]",
+        right="fits & ~passed_over",
+        wrong="fits_alone & ~passed_over",
         task="pools",
     ),
-    "two_grants_in_the_unit": Mutant(
+    "grants_that_do_not_fit_in_the_unit": Mutant(
         module="rtl.scheduler.credit_pools",
-        right="fits[unit] & ~fits[:unit].any()",
-        wrong="fits[unit]",
+        right="fits & ~passed_over",
+        wrong="fits_alone & ~passed_over",
         task="shares",
     ),
-    "second_event_dropped": Mutant(
-        module="rtl.scheduler.event_arbiter",
-        right="(waiting | self.completions) & ~(~of_starts & self.select)",
-        wrong="waiting & ~(~of_starts & self.select)",
+    "early_completion_dropped": Mutant(
+        module="rtl.scheduler.issue_slot",
+        right="deferred.eq(self.completed & self.starts)",
+        wrong="deferred.eq(0)",
         task="events",
+    ),
+    "start_not_counted": Mutant(
+        module="rtl.scheduler.scheduler_unit",
+        right="happens.eq(slot.starts | slot.ends)",
+        wrong="happens.eq(slot.ends)",
+        task="progress",
     ),
     "iteration_ends_early": Mutant(
         module="rtl.scheduler.loop_control",
-        right="Cat(~count.any() for count in left)",
-        wrong="Cat(count <= 1 for count in left)",
+        right="(older_left == n_older)",
+        wrong="n_older.any() & (older_left <= n_older + 1)",
         task="completion",
+    ),
+    "chunks_not_compared": Mutant(
+        module="rtl.scheduler.dependency_matrix",
+        right='(read.data[f"all{number}"] | meets)',
+        wrong='read.data[f"all{number}"]',
+        task="matrix",
+    ),
+    "starts_not_counted": Mutant(
+        module="rtl.scheduler.dependency_matrix",
+        right="self.counts.eq(after[4] | after[5])",
+        wrong="self.counts.eq(after[4])",
+        task="matrix",
     ),
     "answer_overwritten": Mutant(
         module="rtl.bus.axi_lite_registers",
@@ -141,8 +159,8 @@ MUTANTS = {
     ),
     "credits_not_returned": Mutant(
         module="rtl.scheduler.scheduler_unit",
-        right="pools.returned.eq(event.shares)",
-        wrong="pools.returned.eq(0)",
+        right="pools.gives[unit].eq(slot.ends)",
+        wrong="pools.gives[unit].eq(0)",
         task="progress",
     ),
 }

@@ -67,6 +67,12 @@ def _checker(name: str) -> Callable[[], Elaboratable]:
     return make
 
 
+def _matrix() -> Elaboratable:
+    from formal.matrix_properties import MatrixProperties
+
+    return MatrixProperties(n_nanos=2, n_predecessors=2)
+
+
 def _guard(name: str) -> Callable[[], Elaboratable]:
     def make() -> Elaboratable:
         from formal import guard_properties
@@ -91,6 +97,7 @@ TASKS = {
     "shares": Task(harness=_unit("shares", n_nanos=2, max_count=2), depth=13),
     "completion": Task(harness=_unit("completion", n_nanos=2, max_count=2), depth=16),
     "progress": Task(harness=_unit("progress", n_nanos=2, max_count=2), depth=18),
+    "matrix": Task(harness=_matrix, depth=21, last_only=True),
     "pools": Task(harness=_block("PoolsProperties"), depth=4, induction=True),
     "events": Task(harness=_block("EventsProperties"), depth=4, induction=True),
     "slot": Task(harness=_block("SlotProperties"), depth=4, induction=True),

@@ -3,14 +3,17 @@
 import itertools
 
 from amaranth.asserts import AnyConst
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from arch.descriptor import control_fields
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.signature import LoadTable, descriptor_layout
 
-__all__ = ["SymbolicProgram"]
+__all__ = ["OFFSETS", "SymbolicProgram"]
+
+OFFSETS = {"same": 0, "before": -1, "after": 1}
+"""Layer offsets by the names of a column's parts."""
 
 _RANK_BITS = 5
 
@@ -87,6 +90,20 @@ class SymbolicProgram:
         _, operation, _, _, everything = self.predecessor(index, number)
         of_operation = _union(Mux(operation == row, chunks, 0) for row, chunks in enumerate(self.operation_chunks))
         return Mux(everything, of_operation, self.descriptors[index].chunks)
+
+    def waits(self, index: int, awaited: int, offset: int, start: int) -> Value:
+        """Whether the matrix has a nano-operation wait for another one's start, or for its end: not for the start
+        if for the end as well, and not for its own iteration before."""
+        nano, other = self.descriptors[index], self.descriptors[awaited]
+        found = [0, 0]
+        for number in range(self.n_predecessors):
+            valid, operation, layer_offset, of_start, everything = self.predecessor(index, number)
+            meets = (operation == other.operation) & (everything | (other.chunks & nano.chunks).any())
+            named = valid & meets & (layer_offset == offset)
+            found = [found[0] | named & ~of_start, found[1] | named & of_start]
+        if index == awaited and offset == -1:
+            return Const(0)
+        return found[1] & ~found[0] if start else found[0]
 
     def legal(self) -> Value:
         """What ``arch.program.Program`` accepts of names, chunks and shares, beyond :meth:`connect`."""

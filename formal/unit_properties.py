@@ -7,6 +7,7 @@ from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, ResetSi
 
 from arch.scheduler import SchedulerConfig
 from arch.supervision import Decision
+from formal.symbolic_matrix import SymbolicMatrix
 from formal.symbolic_program import SymbolicProgram
 from rtl.scheduler.scheduler_unit import SchedulerUnit
 from rtl.scheduler.supervised_scheduler import SupervisedScheduler, scheduler_of
@@ -20,8 +21,9 @@ CONFIG = SchedulerConfig(n_descriptors=8, n_operations=2, n_units=2, n_pools=1, 
 class UnitProperties(Elaboratable):
     """One property of the unit, on a build of 8 descriptors, 2 operations, 2 units, 1 pool and 2 chunks.
 
-    The program is any (``SymbolicProgram``). Units accept when they like and complete when they like; they also raise
-    completions that nothing explains. One nano-operation and one iteration, chosen freely, are watched.
+    The program is any (``SymbolicProgram``); who waits for whom in it is given (``SymbolicMatrix``). Units accept when
+    they like and complete when they like; they also raise completions that nothing explains. One nano-operation and one
+    iteration, chosen freely, are watched.
 
     Parameters
     ----------
@@ -32,7 +34,7 @@ class UnitProperties(Elaboratable):
         ``shares``: what is offered or in flight never holds more than a pool has.
         ``completion``: at the end every nano-operation of every iteration has been accepted and is complete.
         ``progress``: on a program that ``arch.program`` accepts, the unit never stays busy with nothing offered and
-        nothing in flight for more than ``n_units + 5`` clocks: no deadlock, no completion lost.
+        nothing in flight for more than 5 clocks: no deadlock, no completion lost.
     n_nanos, max_count : bounds of the program
     supervised : units may also complete with an error, hang beyond a watchdog and complete late; the host has what
         failed done again or treats it as done, whenever it likes. For ``dependence`` and ``shares``
@@ -45,8 +47,8 @@ class UnitProperties(Elaboratable):
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        m.submodules.unit = unit = scheduler_of(self.config)
         program = SymbolicProgram(CONFIG, n_nanos=self.n_nanos, n_predecessors=2, max_count=self.max_count)
+        m.submodules.unit = unit = scheduler_of(self.config, SymbolicMatrix(program))
         m.d.comb += [Assume(~ResetSignal()), Assume(program.connect(m) & program.in_order_of_choice())]
         loaded, started = program.load(m, unit.load), Signal()
         m.d.comb += unit.start.eq(loaded & ~started)
@@ -173,7 +175,7 @@ class UnitProperties(Elaboratable):
         m.d.comb += Assert(~unit.done | complete)
 
     def _progress(self, m: Module, unit: SchedulerUnit, program: SymbolicProgram) -> None:
-        limit = CONFIG.n_units + 5
+        limit = 5
         idle = Signal(range(limit + 2))
         nothing = unit.busy & ~Cat(self.works, (issue.valid for issue in unit.issue)).any()
         m.d.comb += [Assume(program.legal() & program.free_of_circles(m)), Assert(idle <= limit)]

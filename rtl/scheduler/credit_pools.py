@@ -1,12 +1,13 @@
 """Shared resources, counted in credits."""
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.descriptor import index_bits
 from arch.scheduler import SchedulerConfig
-from rtl.scheduler.signature import BANK_BITS, banks_layout, shares_layout
+from rtl.scheduler.signature import shares_layout
 
 __all__ = ["CreditPools"]
 
@@ -14,13 +15,16 @@ __all__ = ["CreditPools"]
 class CreditPools(wiring.Component):
     """Free credits of every pool; never negative, never above the capacity.
 
-    Who asks for no credit is granted at once. Of those who ask for some, the lowest-numbered unit whose shares all
-    fit is granted: one a clock, so that admission is one comparison deep whatever the number of units.
+    Who asks for no credit is granted at once. The others are granted in the order of their numbers, as many as fit
+    together; the first that does not fit ends this. One whose shares do not fit alone either is *passed over* in the
+    next clock. So a unit delays those after it by two clocks at most: one in which it does not fit beside those before
+    it, one in which it does not fit alone. What is left after one unit, two, three .. is worked out side by side, and
+    one of those remainders becomes what is free.
 
     Timing
     ------
-    ``grant`` is combinational from ``request``, ``shares`` and the free credits of the clock (latency 0). Credits
-    taken or returned count from the next clock.
+    ``grant`` is combinational from registers. Credits taken count from the next clock, credits returned from the second
+    clock after ``gives``.
 
     Parameters
     ----------
@@ -28,58 +32,127 @@ class CreditPools(wiring.Component):
 
     Members
     -------
-    fill : In(1), all pools become full: ``capacities``
+    idle : In(1), all pools are full: ``capacities``; nobody asks
     capacities : In(shares), credits of every pool
-    request : In(n_units), which units ask
-    takes : In(n_units), which of them ask for some credit
-    shares, bank : In, of every unit, the shares in every bank of places, and the bank that counts
-    grant : Out(n_units), whose shares are taken in this clock
-    returned : In(shares), what comes back in this clock
+    asks : In(n_units), the unit asks in the next clock, if it is not granted anything in this one
+    shares : In(shares) of every unit, for what
+    grant : Out(n_units), who asks in this clock and is given its shares
+    gives : In(n_units), the unit returns what it holds; the next grant is later
+    held : Out(shares) of every unit, what it was given last
     free : Out(shares), free credits
+
+    Attributes
+    ----------
+    kept, back : registers, what was left in the clock before, and what has come back since
+    asking, passed_over : registers, who asks in this clock, and whose asking does not count
+    asked, counted, returning : registers of every unit, what it asks for, what of it counts, what comes back
     """
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
-        shares = shares_layout(config)
-        bank_bits = max(0, index_bits(config.n_descriptors) - BANK_BITS)
+        shares, n_units = shares_layout(config), config.n_units
+        self.kept, self.back = Signal(shares), Signal(shares)
+        self.asking, self.passed_over = Signal(n_units), Signal(n_units)
+        self.asked, self.counted, self.returning = (
+            [Signal(shares, name=f"{name}{unit}") for unit in range(n_units)]
+            for name in ("asked", "counted", "returning")
+        )
         super().__init__(
             {
-                "fill": In(1),
+                "idle": In(1),
                 "capacities": In(shares),
-                "request": In(config.n_units),
-                "takes": In(config.n_units),
-                "shares": In(banks_layout(config)).array(config.n_units),
-                "bank": In(bank_bits).array(config.n_units),
-                "grant": Out(config.n_units),
-                "returned": In(shares),
+                "asks": In(n_units),
+                "shares": In(shares).array(n_units),
+                "grant": Out(n_units),
+                "gives": In(n_units),
+                "held": Out(shares).array(n_units),
                 "free": Out(shares),
             }
         )
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        config = self.config
-        fits = Signal(config.n_units)
-        whole = [self.free[pool] + self.returned[pool] for pool in range(config.n_pools)]
-        for pool in range(config.n_pools):
-            m.d.sync += self.free[pool].eq(whole[pool])
-        for unit in reversed(range(config.n_units)):
-            # compared in every bank of places before the pick's own is taken
-            lacking = Signal(len(self.shares[unit]), name=f"lacking{unit}")
-            for bank, shares in enumerate(self.shares[unit]):
-                differences = [(self.free[pool] - shares[pool])[-1] for pool in range(config.n_pools)]
-                m.d.comb += lacking[bank].eq(Cat(differences).any())
-            wanted = self.shares[unit][self.bank[unit]]
-            asks, asks_none = self.request[unit] & self.takes[unit], self.request[unit] & ~self.takes[unit]
+        n_units, n_pools = self.config.n_units, self.config.n_pools
+        asking, passed_over = self.asking, self.passed_over
+        fits, fits_alone, takes_none = Signal(n_units), Signal(n_units), Signal(n_units)
+        remainders = [self._subtract(m, pool) for pool in range(n_pools)]
+        for unit, (asked, counted, returning) in enumerate(zip(self.asked, self.counted, self.returning, strict=True)):
+            shares, held = self.shares[unit].as_value(), self.held[unit].as_value()
             m.d.comb += [
-                fits[unit].eq(asks & ~lacking.bit_select(self.bank[unit], 1)),
-                self.grant[unit].eq(asks_none | fits[unit] & ~fits[:unit].any()),
+                fits[unit].eq(~Cat(left[unit][-1] for left, _ in remainders).any()),
+                fits_alone[unit].eq(~Cat(alone[unit][-1] for _, alone in remainders).any()),
+                takes_none[unit].eq(~asked.as_value().any()),
             ]
-            # what would be left is worked out beside the comparison; written from the highest unit down: the last
-            # assignment, the lowest unit, holds
-            with m.If(fits[unit]):
-                for pool in range(config.n_pools):
-                    m.d.sync += self.free[pool].eq(whole[pool] - wanted[pool])
-        with m.If(self.fill):
-            m.d.sync += self.free.eq(self.capacities)
+            # the last word is that of ``fits``, which comes late
+            may_count, may_grant = Signal(name=f"may_count{unit}"), Signal(name=f"may_grant{unit}")
+            m.d.comb += [
+                may_count.eq(self.asks[unit] & ~(asking[unit] & (takes_none[unit] | ~fits_alone[unit]))),
+                may_grant.eq(asking[unit] & ~passed_over[unit]),
+            ]
+            counts = may_count & ~(may_grant & fits[unit])
+            m.d.sync += [
+                asked.as_value().eq(shares),
+                counted.as_value().eq(Mux(counts, shares, 0)),
+                returning.as_value().eq(Mux(self.gives[unit], held, 0)),
+            ]
+            with m.If(self.grant[unit]):
+                m.d.sync += self.held[unit].eq(asked)
+        m.d.comb += self.grant.eq(asking & (takes_none | fits & ~passed_over))
+        m.d.sync += [asking.eq(self.asks & ~self.grant), passed_over.eq(asking & ~fits_alone)]
+        for pool, (left, _) in enumerate(remainders):
+            back = _sum([returning[pool] for returning in self.returning])
+            m.d.comb += self.free[pool].eq(self.kept[pool] + self.back[pool])
+            m.d.sync += [
+                self.kept[pool].eq(Mux(self.idle, 0, _last([self.free[pool], *left], fits))),
+                self.back[pool].eq(Mux(self.idle, self.capacities[pool], back)),
+            ]
         return m
+
+    def _subtract(self, m: Module, pool: int) -> tuple[list, list]:
+        """What is left of a pool after one unit, two, three .., and after each one alone; negative if it is not enough.
+
+        What is free is the sum of what was left in the clock before and what has come back since.
+        """
+        n_units = self.config.n_units
+        free = [self.kept[pool], self.back[pool]]
+        counted, asked = ([one[pool] for one in shares] for shares in (self.counted, self.asked))
+        left, alone = [], []
+        width = self.config.share_bits + (n_units + 1).bit_length()
+        for unit in range(n_units):
+            for name, results, shares in (("left", left, counted[: unit + 1]), ("alone", alone, [asked[unit]])):
+                result = Signal(width, name=f"{name}{pool}_{unit}")
+                m.d.comb += result.eq(_difference(free, shares, width))
+                results.append(result)
+        return left, alone
+
+
+def _difference(plus: Sequence[Value], minus: Sequence[Value], width: int) -> Value:
+    """Sum of some values less others, with one carry chain at the end."""
+    # a number's negative is its complement and 1: each step of three to two has room for the 1 of one of them
+    values = [*(_wide(value, width) for value in plus), *(~_wide(value, width) for value in minus)]
+    n_ones = len(minus)
+    while len(values) > 2:
+        n_groups = len(values) // 3
+        groups, rest = values[: 3 * n_groups], values[3 * n_groups :]
+        values = []
+        for a, b, c in zip(groups[::3], groups[1::3], groups[2::3], strict=True):
+            one, n_ones = int(n_ones > 0), n_ones - 1
+            values += [a ^ b ^ c, Cat(Const(one, 1), (a & b | a & c | b & c)[: width - 1])]
+        values += rest
+    return (values[0] + values[1])[:width]
+
+
+def _wide(value: Value, width: int) -> Value:
+    return Cat(value, Const(0, width - len(value)))
+
+
+def _sum(values: Sequence[Value]) -> Value:
+    return values[0] if len(values) == 1 else _difference(values, [], len(values[0]))
+
+
+def _last(values: Sequence[Value], fits: Value) -> Value:
+    """The value whose number is that of the units that fit: these are the first ones."""
+    if len(values) == 1:
+        return values[0]
+    half = len(values) // 2
+    return Mux(fits[half - 1], _last(values[half:], fits[half:]), _last(values[:half], fits[:half]))

@@ -1,6 +1,6 @@
 """The loop over the body, two iterations in flight."""
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Elaboratable, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,9 +16,9 @@ class LoopControl(wiring.Component):
 
     Timing
     ------
-    ``retire`` is combinational from ``completed`` (latency 0), so that the iteration after the next opens in the clock
-    after the last completion of the oldest. ``done`` is high for one clock, the one after the last retirement. While it
-    does not run, the window becomes that of the beginning of a run; that takes the clock of ``done``.
+    ``retire`` comes in the clock after the last completion of the oldest iteration, and the iteration after the next
+    opens in the clock after that. ``done`` is high for one clock, the one after the last retirement. While it does not
+    run, the window becomes that of the beginning of a run; that takes the clock of ``done``.
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ class LoopControl(wiring.Component):
     last : In, nano-operations of the body less one
     count : In(16), iterations
     next_count : In(16), those of the next run: ``count``, or what is being loaded
-    completed : In(1), a nano-operation is complete
-    parity : In(1), parity of its iteration
+    older, newer : In(n_units), units whose nano-operation is complete, of what in the next clock is the older or the
+        newer iteration in flight
     base : Out(16), the older iteration in flight
     window : Out(window), what the ready check needs to know of the loop
-    retire : Out(1), the older iteration ends with this completion
+    retire : Out(1), the older iteration ended with the completions of the clock before
     done : Out(1), the program has ended
     """
 
@@ -46,8 +46,8 @@ class LoopControl(wiring.Component):
                 "last": In(index_bits(config.n_descriptors)),
                 "count": In(COUNT_BITS),
                 "next_count": In(COUNT_BITS),
-                "completed": In(1),
-                "parity": In(1),
+                "older": In(config.n_units),
+                "newer": In(config.n_units),
                 "base": Out(COUNT_BITS),
                 "window": Out(window_layout()),
                 "retire": Out(1),
@@ -58,17 +58,22 @@ class LoopControl(wiring.Component):
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
         window = self.window
-        # the last completion of a body is not counted, it retires
-        left = [Signal(index_bits(self.config.n_descriptors), name=f"left{parity}") for parity in range(2)]
-        ended = Cat(~count.any() for count in left)
-        of_old = Mux(window.old, ended[1], ended[0])
-        m.d.comb += self.retire.eq(self.completed & (self.parity == window.old) & of_old)
+        width = index_bits(self.config.n_descriptors) + 1
+        after = []
+        for role, completed in (("older", self.older), ("newer", self.newer)):
+            units, left = Signal(self.config.n_units, name=f"{role}_units"), Signal(width, name=f"{role}_left")
+            n_completed = sum(units[unit] for unit in range(self.config.n_units))
+            m.d.sync += units.eq(completed)
+            after.append((left, n_completed, left - n_completed))
+        (older_left, n_older, older_after), (newer_left, _, newer_after) = after
+        m.d.comb += self.retire.eq(window.running & (older_left == n_older))
+        m.d.sync += [
+            older_left.eq(Mux(self.retire, newer_after, older_after)),
+            newer_left.eq(Mux(self.retire, self.last + 1, newer_after)),
+        ]
         # iterations retire several clocks apart, as the descriptor that ends one has yet to be issued in the next
         after_next_is_last = Signal()
         m.d.sync += [self.done.eq(0), after_next_is_last.eq(self.base + 4 == self.count)]
-        for parity in range(2):
-            with m.If(self.completed & (self.parity == parity)):
-                m.d.sync += left[parity].eq(Mux(self.retire, self.last, left[parity] - 1))
         with m.If(self.retire):
             m.d.sync += [
                 self.base.eq(self.base + 1),
@@ -90,6 +95,7 @@ class LoopControl(wiring.Component):
                 window.new_is_last.eq(self.next_count == 2),
                 window.next_is_last.eq(self.next_count == 3),
                 window.has_next.eq(self.next_count > 2),
-                *(count.eq(self.last) for count in left),
+                older_left.eq(self.last + 1),
+                newer_left.eq(self.last + 1),
             ]
         return m

@@ -1,11 +1,12 @@
 """The order among the ready nano-operations of a unit."""
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.descriptor import index_bits
 from arch.scheduler import SchedulerConfig
+from rtl.scheduler.signature import BANK, first_layout
 
 __all__ = ["OldestFirst"]
 
@@ -20,7 +21,7 @@ class OldestFirst(wiring.Component):
 
     Timing
     ------
-    Combinational (latency 0).
+    A choice comes in the clock after ``older`` and ``newer`` (latency 1).
 
     Parameters
     ----------
@@ -30,12 +31,12 @@ class OldestFirst(wiring.Component):
     -------
     mine : In(n_descriptors) of every unit, its places
     unit_begins, class_begins : In(n_descriptors), places that are the first of their unit, of their priority in it
-    ready : In(n_descriptors), the places whose nano-operation is ready
-    older : In(n_descriptors), those where it is of the older iteration
-    first_older, first_newer : Out(n_descriptors), the best places of all units in either iteration
-    newer : Out(n_units), the newer iteration's goes first
-    choice_valid : Out(n_units), the unit has a candidate
-    choice : Out of every unit, the place of the best
+    older, newer : In(n_descriptors), the places whose nano-operation is ready in the next clock, in the older or the
+        newer iteration
+    ready : Out(n_descriptors), the places whose nano-operation is ready
+    valid : Out(n_units), the unit has a candidate
+    is_newer : Out(n_units), the newer iteration's goes first
+    first_older, first_newer : Out(first) of every unit, the place of either iteration's best
     """
 
     def __init__(self, config: SchedulerConfig) -> None:
@@ -46,13 +47,13 @@ class OldestFirst(wiring.Component):
                 "mine": In(n).array(config.n_units),
                 "unit_begins": In(n),
                 "class_begins": In(n),
-                "ready": In(n),
                 "older": In(n),
-                "first_older": Out(n),
-                "first_newer": Out(n),
-                "newer": Out(config.n_units),
-                "choice_valid": Out(config.n_units),
-                "choice": Out(index_bits(n)).array(config.n_units),
+                "newer": In(n),
+                "ready": Out(n),
+                "valid": Out(config.n_units),
+                "is_newer": Out(config.n_units),
+                "first_older": Out(first_layout(config)).array(config.n_units),
+                "first_newer": Out(first_layout(config)).array(config.n_units),
             }
         )
 
@@ -60,38 +61,42 @@ class OldestFirst(wiring.Component):
         m = Module()
         n = self.config.n_descriptors
         older, newer = Signal(n), Signal(n)
+        m.d.sync += [older.eq(self.older), newer.eq(self.newer)]
         unit_ends = Cat(self.unit_begins[1:], 1)
-        m.d.comb += [older.eq(self.ready & self.older), newer.eq(self.ready & ~self.older)]
-        no_older = _carries(m, "older", older, unit_ends)
-        no_newer = _carries(m, "newer", newer, unit_ends)
-        none_follows = _carries(m, "follows", older[::-1], self.class_begins[::-1])[::-1]
-        m.d.comb += [
-            self.first_older.eq(older & no_older),
-            self.first_newer.eq(newer & no_newer & no_older & none_follows),
-        ]
-        for unit in range(self.config.n_units):
-            mine = self.mine[unit]
+        older_chain = _chain(m, "older", self.older, unit_ends)
+        newer_chain = _chain(m, "newer", self.newer, unit_ends)
+        follows_chain = _chain(m, "follows", self.older[::-1], self.class_begins[::-1])[::-1]
+        m.d.comb += self.ready.eq(older | newer)
+        # where a newer one goes before all older ones of its unit, if it is ready
+        goes_first = Signal(n)
+        m.d.comb += goes_first.eq(~(older_chain ^ unit_ends) & ~(follows_chain ^ self.class_begins))
+        for unit, mine in enumerate(self.mine):
             m.d.comb += [
-                self.newer[unit].eq((self.first_newer & mine).any()),
-                self.choice_valid[unit].eq((self.ready & mine).any()),
-                self.choice[unit].eq(
-                    Mux(self.newer[unit], _encode(self.first_newer & mine), _encode(self.first_older & mine))
-                ),
+                self.valid[unit].eq((self.ready & mine).any()),
+                self.is_newer[unit].eq((goes_first & (newer & mine)).any()),
             ]
+            for chosen, first in (
+                (older_chain & (older & mine), self.first_older[unit]),
+                (newer_chain & (newer & mine), self.first_newer[unit]),
+            ):
+                for bank, here in enumerate(first.banks):
+                    one_hot = chosen[bank * BANK : (bank + 1) * BANK]
+                    m.d.comb += [here.any.eq(one_hot.any()), here.place.eq(_encode(one_hot))]
         return m
 
 
-def _carries(m: Module, name: str, stops: Value, ends: Value) -> Value:
-    """Where a carry arrives that enters at place 0 and after every end, and dies at a stop.
+def _chain(m: Module, name: str, stops: Value, ends: Value) -> Value:
+    """A carry that enters at place 0 and after every end, and dies at a stop; in the clock after ``stops``.
 
-    Right for stops; elsewhere too. An adder does it: both summands 1 at an end make a carry, both 0 at a stop end it.
+    Returns whether it arrives: at a stop as it is, elsewhere inverted if the place is no end. An adder does it: both
+    summands 1 at an end make a carry, both 0 at a stop end it, one of each passes it on.
     """
     n = len(stops)
     passes = Signal(n, name=f"{name}_passes")
     total = Signal(n + 1, name=f"{name}_total")
-    m.d.comb += [passes.eq(~stops | ends), total.eq(Cat(1, passes) + Cat(1, ends))]
-    # the sum is passes ^ ends ^ carry
-    return total[1:] ^ passes ^ ends
+    m.d.sync += passes.eq(~stops | ends)
+    m.d.comb += total.eq(Cat(1, passes) + Cat(1, ends))
+    return total[1:]
 
 
 def _encode(chosen: Value) -> Value:

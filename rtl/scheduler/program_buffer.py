@@ -27,8 +27,8 @@ class ProgramBuffer(wiring.Component):
 
     Timing
     ------
-    A program of n words is started n + 1 clocks after ``done``, n + 2 after the verdict, or after ``start`` while idle;
-    one that stands in the tables already 1 clock after.
+    A program of n words is started n + 1 clocks after ``done``, n + 2 after the verdict, or after ``start`` while idle,
+    and later by the clocks its words wait at ``o``; one that stands in the tables already 1 clock after.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class ProgramBuffer(wiring.Component):
     cancel : In(1), nothing is asked for any longer, and the tables hold no program
     check : Out(1), a new program is to be checked; if that is not done, ``accepted`` follows at once
     accepted, refused : In(1), the verdict
-    o : Out(stream), words for the tables; they are taken at once
+    o : Out(stream), words for the tables
     running, done : In(1), a program runs; it ends
     start_unit : Out(1), start the program in the tables
     asked : Out(1), a program is asked for
@@ -102,7 +102,7 @@ class ProgramBuffer(wiring.Component):
         with m.If(self.refused):
             m.d.sync += [self.asked.eq(0), n_next.eq(0), full.eq(0)]
 
-        switches, passes = Signal(), Signal()
+        switches, passes, waits = Signal(), Signal(), Signal()
         m.d.comb += [
             # the tables take words from the clock after `done` on
             switches.eq(self.asked & is_new & checked & (~self.running | self.done)),
@@ -110,9 +110,12 @@ class ProgramBuffer(wiring.Component):
             read.addr.eq(Cat(position, half ^ switches)),
             self.o.payload.eq(read.data),
             self.o.valid.eq(passing & (position <= n_words)),
+            # a word that waits stays at the port
+            waits.eq(self.o.valid & ~self.o.ready),
+            read.en.eq(~waits),
             self.start_unit.eq(passing & (position > n_words) | self.asked & ~is_new & held & ~passing & ~self.running),
         ]
-        with m.If(passes | passing):
+        with m.If(passes | passing & ~waits):
             m.d.sync += [position.eq(position + 1), passing.eq(1)]
         with m.If(switches):
             m.d.sync += [half.eq(~half), n_words.eq(n_next), n_next.eq(0), full.eq(0), checked.eq(0)]

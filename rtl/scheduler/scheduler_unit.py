@@ -7,20 +7,16 @@ from amaranth.lib.wiring import In, Out
 from arch.descriptor import COUNT_BITS, index_bits
 from arch.load_check import FAULT_BITS
 from arch.scheduler import SchedulerConfig
-from rtl.scheduler.chunk_scoreboard import ChunkScoreboard
 from rtl.scheduler.credit_pools import CreditPools
+from rtl.scheduler.dependency_matrix import DependencyMatrix
 from rtl.scheduler.descriptor_table import DescriptorTable
-from rtl.scheduler.event_arbiter import EventArbiter, of_lowest
 from rtl.scheduler.issue_slot import IssueSlot
 from rtl.scheduler.load_checker import LoadChecker
 from rtl.scheduler.loop_control import LoopControl
 from rtl.scheduler.signature import (
-    BANK_BITS,
     Completion,
     LoadTable,
     control_layout,
-    event_layout,
-    footprint_layout,
     issue_layout,
     load_signature,
 )
@@ -34,9 +30,9 @@ CYCLE_BITS = 48
 class _Parts:
     """The blocks of the unit, by name."""
 
-    def __init__(self, config: SchedulerConfig) -> None:
+    def __init__(self, config: SchedulerConfig, matrix: wiring.Component | None) -> None:
         self.loop = LoopControl(config)
-        self.scoreboard = ChunkScoreboard(config)
+        self.matrix = DependencyMatrix(config) if matrix is None else matrix
         self.pools = CreditPools(config)
         self.table = DescriptorTable(config)
         self.slots = [IssueSlot(config) for _ in range(config.n_units)]
@@ -53,18 +49,21 @@ class SchedulerUnit(wiring.Component):
     Timing
     ------
     First issue 2 clocks after ``start``. From a completion to the ``valid`` of what waited for it 3 clocks, from an
-    awaited start 4; from a completion to the next nano-operation of the same unit 3; to one that lacked credits only 2.
-    Each event of another unit that is served first adds one clock, and so does each unit whose shares are admitted
-    first. ``done`` comes 2 clocks after the last completion.
+    awaited start 4; from a completion to the next nano-operation of the same unit, or to one that lacked credits, 3.
+    All units may complete, start and be issued to in the same clock. A nano-operation that completes in the clock after
+    its handshake and whose start is awaited is heard a clock later. ``done`` comes 2 clocks after the last completion.
 
     Parameters
     ----------
     config : the scheduler unit
+    matrix : who waits for whom; by default a :class:`rtl.scheduler.dependency_matrix.DependencyMatrix`, that of the
+        program loaded
 
     Members
     -------
-    load : In(stream), table, address, data; taken while idle
-    start : In(1), run the loaded program; ignored while busy
+    load : In(stream), table, address, data; taken while idle. The first word after the descriptors waits until the
+        dependences have been worked out
+    start : In(1), run the loaded program; ignored while busy and while a word waits
     busy : Out(1)
     done : Out(1), one clock at the end of the program, the last of ``busy``
     issue : Out(stream) of every unit, descriptor index and iteration of the nano-operation to execute
@@ -87,8 +86,8 @@ class SchedulerUnit(wiring.Component):
     of the batch meet (Zhu et al., OSDI 2025, section 4.1).
     """
 
-    def __init__(self, config: SchedulerConfig) -> None:
-        self.config = config
+    def __init__(self, config: SchedulerConfig, matrix: wiring.Component | None = None) -> None:
+        self.config, self._matrix = config, matrix
         n_places = config.n_descriptors
         turns = {"base": Out(COUNT_BITS), "turn_older": Out(n_places), "turn_parity": Out(n_places)}
         verdict = {"refused": Out(1), "fault": Out(FAULT_BITS), "fault_index": Out(index_bits(config.n_descriptors))}
@@ -112,15 +111,15 @@ class SchedulerUnit(wiring.Component):
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
         config = self.config
-        parts = _Parts(config)
+        parts = _Parts(config, self._matrix)
         m.submodules.loop = loop = parts.loop
-        m.submodules.scoreboard = parts.scoreboard
+        m.submodules.matrix = matrix = parts.matrix
         m.submodules.pools = pools = parts.pools
         m.submodules.table = table = parts.table
         for unit, slot in enumerate(parts.slots):
             m.submodules[f"slot{unit}"] = slot
         starting = Signal()
-        begins, busy = self._start(m, loop.window.running | loop.done)
+        begins, busy = self._start(m, loop.window.running | loop.done, matrix.building)
         m.d.comb += [
             starting.eq(begins),
             self.busy.eq(busy),
@@ -130,6 +129,10 @@ class SchedulerUnit(wiring.Component):
             table.clear.eq(~loop.window.running),
             table.window.eq(loop.window),
             table.retire.eq(loop.retire),
+            table.totals.eq(matrix.totals),
+            table.counts.eq(matrix.lent),
+            matrix.counted.eq(table.counted),
+            pools.idle.eq(~loop.window.running),
         ]
         with m.If(starting):
             m.d.sync += self.cycle.eq(1)
@@ -138,26 +141,9 @@ class SchedulerUnit(wiring.Component):
 
         control = self._load(m, parts)
         m.d.comb += [table.last.eq(control.last), loop.last.eq(control.last)]
-        m.d.comb += [pools.fill.eq(starting)]
         m.d.comb += [pools.capacities[pool].eq(control[f"capacity{pool}"]) for pool in range(config.n_pools)]
-
-        for unit, slot in enumerate(parts.slots):
-            wiring.connect(m, slot.issue, wiring.flipped(self.issue[unit]))
-            wiring.connect(m, wiring.flipped(self.complete[unit]), slot.complete)
-            m.d.comb += [
-                slot.base.eq(loop.base),
-                slot.choice_valid.eq(table.choice_valid[unit]),
-                slot.choice.eq(table.choice[unit]),
-                table.picks[unit].eq(slot.pick),
-                slot.turn_parity.eq(table.parity[unit]),
-                slot.index.eq(table.footprint[unit].index),
-                pools.request[unit].eq(slot.request),
-                pools.takes[unit].eq(table.footprint[unit].takes_shares),
-                pools.bank[unit].eq(slot.pick[BANK_BITS:]),
-                pools.shares[unit].eq(table.shares[unit]),
-                slot.grant.eq(pools.grant[unit]),
-                table.granted[unit].eq(pools.grant[unit]),
-            ]
+        self._issue(m, parts)
+        self._hear(m, parts)
         if config.trace:
             self._trace(m, starting, parts)
         if config.supervised or config.buffered:
@@ -172,10 +158,48 @@ class SchedulerUnit(wiring.Component):
             m.d.sync += self.protocol_error.eq(0)
         with m.Elif(Cat(slot.unexpected for slot in parts.slots).any()):
             m.d.sync += self.protocol_error.eq(1)
-
-        event_valid, event = self._next_event(m, parts)
-        self._apply(m, event_valid, event, parts)
         return m
+
+    def _issue(self, m: Module, parts: _Parts) -> None:
+        """From the choice for a unit to its port."""
+        loop, table, pools = parts.loop, parts.table, parts.pools
+        for unit, slot in enumerate(parts.slots):
+            wiring.connect(m, slot.issue, wiring.flipped(self.issue[unit]))
+            wiring.connect(m, wiring.flipped(self.complete[unit]), slot.complete)
+            m.d.comb += [
+                slot.base.eq(loop.base),
+                slot.choice_valid.eq(table.choice_valid[unit]),
+                slot.choice.eq(table.choice[unit]),
+                slot.choice_parity.eq(table.choice_parity[unit]),
+                table.picks[unit].eq(slot.pick),
+                slot.index.eq(table.footprint[unit].index),
+                slot.announce_start.eq(table.footprint[unit].announce_start),
+                pools.asks[unit].eq(slot.asks),
+                pools.shares[unit].eq(table.shares[unit]),
+                slot.grant.eq(pools.grant[unit]),
+                table.granted[unit].eq(pools.grant[unit]),
+            ]
+
+    def _hear(self, m: Module, parts: _Parts) -> None:
+        """What starts and completions mean: to those who wait, to the loop and to the pools."""
+        loop, matrix, table, pools = parts.loop, parts.matrix, parts.table, parts.pools
+        m.d.comb += [shown.eq(column) for shown, column in zip(table.columns, matrix.columns, strict=True)]
+        for unit, slot in enumerate(parts.slots):
+            # while the matrix is built the columns of its totals pass here
+            counts = matrix.counts if unit == 0 else 0
+            happens, newest = Signal(name=f"happens{unit}"), Signal(name=f"newest{unit}")
+            m.d.comb += [
+                matrix.places[unit].eq(slot.pick),
+                matrix.starts[unit].eq(slot.shows_start),
+                happens.eq(slot.starts | slot.ends),
+                newest.eq(slot.parity ^ loop.window.old ^ loop.retire),
+                table.even[unit].eq(happens & ~slot.parity | counts),
+                table.odd[unit].eq(happens & slot.parity),
+                table.newest[unit].eq(happens & newest | counts),
+                loop.older[unit].eq(slot.ends & ~newest),
+                loop.newer[unit].eq(slot.ends & newest),
+                pools.gives[unit].eq(slot.ends),
+            ]
 
     def _trace(self, m: Module, starting: Signal, parts: _Parts) -> None:
         """Show the trace block what happens; nothing comes back from it."""
@@ -194,20 +218,20 @@ class SchedulerUnit(wiring.Component):
         for unit, slot in enumerate(parts.slots):
             m.d.comb += [
                 trace.place[unit].eq(slot.pick),
-                trace.parity[unit].eq(slot.turn_parity),
+                trace.parity[unit].eq(slot.parity),
                 trace.request[unit].eq(slot.request),
                 trace.started[unit].eq(slot.started),
                 trace.completed[unit].eq(slot.completed),
                 trace.working[unit].eq(slot.in_flight),
                 trace.index[unit].eq(slot.issue.payload.index),
                 trace.iteration[unit].eq(slot.issue.payload.iteration),
-                trace.shares[unit].eq(parts.table.footprint[unit].shares),
+                trace.shares[unit].eq(parts.pools.held[unit]),
                 self.stalls[unit].eq(trace.stalls[unit]),
             ]
 
-    def _start(self, m: Module, running: Value) -> tuple[Value, Value]:
+    def _start(self, m: Module, running: Value, building: Value) -> tuple[Value, Value]:
         """Whether the program begins in this clock, that of ``start`` or of the checker's consent; and ``busy``."""
-        asked = self.start & ~self.busy
+        asked = self.start & ~self.busy & ~building
         if not self.config.check_load:
             return asked, running
         m.submodules.checker = checker = LoadChecker(self.config)
@@ -223,21 +247,22 @@ class SchedulerUnit(wiring.Component):
 
     def _load(self, m: Module, parts: _Parts) -> data.View:
         """Sort load words into the tables; the control word is kept here."""
-        table, scoreboard, word = parts.table, parts.scoreboard, self.load.payload
+        table, matrix, word = parts.table, parts.matrix, self.load.payload
         control = Signal(control_layout(self.config))
         loaded = data.View(control_layout(self.config), word.data[: control.as_value().shape().width])
         taken, offers_control = Signal(), Signal()
         m.d.comb += [
-            self.load.ready.eq(~self.busy),
+            self.load.ready.eq(~self.busy & ~matrix.building),
             taken.eq(self.load.valid & self.load.ready),
             offers_control.eq(self.load.valid & (word.table == LoadTable.CONTROL)),
             table.load_valid.eq(taken & (word.table == LoadTable.DESCRIPTOR)),
             table.load_index.eq(word.address),
             table.load_descriptor.as_value().eq(word.data),
-            table.load_last.eq(taken & (word.table != LoadTable.DESCRIPTOR)),
-            scoreboard.load_valid.eq(taken & (word.table == LoadTable.OPERATION)),
-            scoreboard.load_operation.eq(word.address),
-            scoreboard.load_chunks.eq(word.data),
+            # it waits until the matrix is built
+            table.load_last.eq(self.load.valid & ~self.busy & (word.table != LoadTable.DESCRIPTOR)),
+            matrix.load_valid.eq(table.load_valid),
+            matrix.load_descriptor.eq(table.load_descriptor),
+            matrix.load_last.eq(table.load_last),
             # a start may follow in the next clock, when the loop must know already
             parts.loop.count.eq(control.count),
             parts.loop.next_count.eq(Mux(offers_control, loaded.count, control.count)),
@@ -245,57 +270,3 @@ class SchedulerUnit(wiring.Component):
         with m.If(offers_control & self.load.ready):
             m.d.sync += control.eq(loaded)
         return control
-
-    def _next_event(self, m: Module, parts: _Parts) -> tuple[Signal, data.View]:
-        """Choose the start or completion that is applied in the next clock, and register all it changes."""
-        n_units = self.config.n_units
-        m.submodules.arbiter = arbiter = EventArbiter(self.config)
-        scoreboard, valid, event = parts.scoreboard, Signal(), Signal(event_layout(self.config))
-        m.d.comb += scoreboard.asks.eq(arbiter.asks)
-        next_event = [Signal(event_layout(self.config), name=f"event_of{unit}") for unit in range(n_units)]
-        for unit, slot in enumerate(parts.slots):
-            # looked up by the pick, which stands since the clock before at least when an event comes of it
-            footprint = Signal(footprint_layout(self.config), name=f"in_flight{unit}")
-            raises_start = Signal(name=f"raises_start{unit}")
-            m.d.sync += footprint.eq(parts.table.footprint[unit])
-            m.d.comb += [
-                # a handshake comes so late in its clock that it is an event only in the next
-                raises_start.eq(slot.accepted & footprint.announce_start),
-                arbiter.starts[unit].eq(raises_start),
-                arbiter.completions[unit].eq(slot.completed),
-                scoreboard.operation[unit].eq(footprint.operation),
-                scoreboard.start[unit].eq(arbiter.waiting[unit] | raises_start),
-                scoreboard.chunks[unit].eq(footprint.chunks),
-                scoreboard.parity[unit].eq(slot.parity),
-                next_event[unit].start.eq(arbiter.start),
-                next_event[unit].completed.eq(~arbiter.start),
-                next_event[unit].unit.eq(1 << unit),
-                next_event[unit].parity.eq(slot.parity),
-                next_event[unit].operation.eq(footprint.operation),
-                next_event[unit].shares.eq(Mux(arbiter.start, 0, footprint.shares)),
-            ]
-        m.d.sync += [
-            valid.eq(arbiter.valid),
-            event.eq(of_lowest(arbiter.asks, [candidate.as_value() for candidate in next_event])),
-        ]
-        return valid, event
-
-    def _apply(self, m: Module, valid: Signal, event: data.View, parts: _Parts) -> None:
-        """Let an event change the scoreboard; a completion also frees its unit and credits and moves the loop."""
-        loop, scoreboard, table, pools = parts.loop, parts.scoreboard, parts.table, parts.pools
-        m.d.comb += [
-            scoreboard.valid.eq(valid),
-            # the older iteration's half is emptied when it retires; at the end the other one is empty anyway
-            scoreboard.clear.eq(loop.retire << loop.window.old),
-            table.event_operation.eq(event.operation),
-            table.event_started.eq(event.start),
-            table.event_completed.eq(event.completed),
-            table.event_parity.eq(event.parity),
-            table.event_row.eq(scoreboard.row),
-            table.event_full.eq(scoreboard.full),
-            loop.completed.eq(event.completed),
-            loop.parity.eq(event.parity),
-            pools.returned.eq(event.shares),
-        ]
-        for unit, slot in enumerate(parts.slots):
-            m.d.comb += slot.released.eq(event.completed & event.unit[unit])

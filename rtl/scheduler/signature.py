@@ -7,25 +7,25 @@ from arch.descriptor import COUNT_BITS, control_fields, descriptor_fields, index
 from arch.scheduler import SchedulerConfig
 
 __all__ = [
-    "BANK_BITS",
+    "BANK",
     "Completion",
     "LoadTable",
-    "banks_layout",
+    "column_layout",
     "control_layout",
     "descriptor_layout",
-    "event_layout",
+    "first_layout",
     "footprint_layout",
     "issue_layout",
     "load_layout",
     "load_signature",
     "shares_layout",
-    "wait_layout",
+    "totals_layout",
     "window_layout",
 ]
 
 
-BANK_BITS = 4
-"""Places of a bank of shares, as power of two: what one distributed memory of an FPGA holds."""
+BANK = 16
+"""Places whose shares lie in one memory: what a distributed memory of an FPGA holds."""
 
 
 class LoadTable(enum.Enum, shape=2):
@@ -80,50 +80,27 @@ def shares_layout(config: SchedulerConfig) -> data.ArrayLayout:
     return data.ArrayLayout(config.share_bits, config.n_pools)
 
 
-def banks_layout(config: SchedulerConfig) -> data.ArrayLayout:
-    """Shares by bank of the table's places."""
-    return data.ArrayLayout(shares_layout(config), -(-config.n_descriptors >> BANK_BITS))
+def column_layout(config: SchedulerConfig) -> data.StructLayout:
+    """Places that wait for an event: of their own iteration, of the iteration before theirs, of the one after."""
+    return data.StructLayout(dict.fromkeys(("same", "before", "after"), config.n_descriptors))
 
 
-def wait_layout(config: SchedulerConfig) -> data.StructLayout:
-    """What a descriptor waits for; ``offset`` is the layer offset, and -2 where there is no predecessor."""
-    fields: dict[str, int] = {"chunks": config.n_chunks}
-    for number in range(config.n_predecessors):
-        fields |= {
-            f"operation{number}": index_bits(config.n_operations),
-            f"offset{number}": 2,
-            f"start{number}": 1,
-            f"all{number}": 1,
-        }
-    return data.StructLayout(fields)
+def totals_layout(config: SchedulerConfig) -> data.StructLayout:
+    """How many events every place waits for, by the same three; at most one of every other place."""
+    counts = data.ArrayLayout(index_bits(config.n_descriptors), config.n_descriptors)
+    return data.StructLayout(dict.fromkeys(("same", "before", "after"), counts))
+
+
+def first_layout(config: SchedulerConfig) -> data.StructLayout:
+    """A place as banks of places: in which one it is, and where there; 0 in the others."""
+    n_banks, depth = -(-config.n_descriptors // BANK), min(BANK, config.n_descriptors)
+    bank = data.StructLayout({"any": 1, "place": index_bits(depth)})
+    return data.StructLayout({"banks": data.ArrayLayout(bank, n_banks)})
 
 
 def footprint_layout(config: SchedulerConfig) -> data.StructLayout:
-    """What a nano-operation holds and marks while it is in flight."""
-    return data.StructLayout(
-        {
-            "chunks": config.n_chunks,
-            "operation": index_bits(config.n_operations),
-            "announce_start": 1,
-            "index": index_bits(config.n_descriptors),
-            "takes_shares": 1,
-            "shares": shares_layout(config),
-        }
-    )
-
-
-def event_layout(config: SchedulerConfig) -> data.StructLayout:
-    """A start or a completion on its way to the scoreboard, with all it changes; ``unit`` has a bit a unit."""
-    return data.StructLayout(
-        {
-            "start": 1,
-            "completed": 1,
-            "unit": config.n_units,
-            "parity": 1,
-            "operation": index_bits(config.n_operations),
-            "shares": shares_layout(config),
-        }
-    )
+    """What else is looked up of a nano-operation once it is chosen."""
+    return data.StructLayout({"index": index_bits(config.n_descriptors), "announce_start": 1})
 
 
 def window_layout() -> data.StructLayout:

@@ -22,9 +22,10 @@ from rtl.scheduler.unit_guard import UnitGuard
 __all__ = ["SupervisedScheduler", "scheduler_of"]
 
 
-def scheduler_of(config: SchedulerConfig) -> wiring.Component:
+def scheduler_of(config: SchedulerConfig, matrix: wiring.Component | None = None) -> wiring.Component:
     """The scheduler unit as its configuration wants it: bare, or supervised or buffered."""
-    return SupervisedScheduler(config) if config.supervised or config.buffered else SchedulerUnit(config)
+    unit = SupervisedScheduler if config.supervised or config.buffered else SchedulerUnit
+    return unit(config, matrix)
 
 
 class SupervisedScheduler(wiring.Component):
@@ -41,6 +42,7 @@ class SupervisedScheduler(wiring.Component):
     Parameters
     ----------
     config : the scheduler unit, with one of the two options at least
+    matrix : as the unit's
 
     Members
     -------
@@ -63,8 +65,8 @@ class SupervisedScheduler(wiring.Component):
     All from ``resolve`` on with ``supervised`` only.
     """
 
-    def __init__(self, config: SchedulerConfig) -> None:
-        self.config = config
+    def __init__(self, config: SchedulerConfig, matrix: wiring.Component | None = None) -> None:
+        self.config, self._matrix = config, matrix
         n_units, index = config.n_units, index_bits(config.n_descriptors)
         verdict = {"refused": Out(1), "fault": Out(FAULT_BITS), "fault_index": Out(index)}
         super().__init__(
@@ -88,7 +90,7 @@ class SupervisedScheduler(wiring.Component):
         m = Module()
         config = self.config
         check_inside = config.check_load and not config.buffered
-        unit = SchedulerUnit(replace(config, check_load=check_inside))
+        unit = SchedulerUnit(replace(config, check_load=check_inside), self._matrix)
         self._wipe = Signal()
         m.submodules.unit = ResetInserter(self._wipe)(unit)
         # an abort is under way

@@ -224,7 +224,7 @@ class SchedulerSimulator:
             "load": load_payloads(packed, self.config),
             "durations": pack_payloads(bench.duration_layout, durations),
         }
-        self._simulator.run(inputs, {}, max_cycles=1000)
+        self._simulator.run(inputs, {}, max_cycles=4000)
         expect = {"finish": 1, **{f"trace_{unit}": count for unit, count in counts.items()}}
         if self.config.trace:
             expect["records"] = sum(counts.values())

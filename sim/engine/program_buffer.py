@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from arch.descriptor import PackedProgram
 from sim.engine.load_checker import check_clocks
 
-__all__ = ["ProgramFeed"]
+__all__ = ["ProgramFeed", "build_clocks"]
+
+
+def build_clocks(packed: PackedProgram) -> int:
+    """Clocks the first word after the descriptors waits, until ``rtl/scheduler/dependency_matrix.py`` knows who waits
+    for whom."""
+    lanes = 2 if packed.config.n_descriptors == 8 else 4
+    return len(packed.descriptors) * packed.config.n_descriptors // lanes + 8
 
 
 class ProgramFeed:
@@ -30,6 +37,8 @@ class ProgramFeed:
         self._present, self._full = False, False
         self._check_clk: int | None = None
         self._begin_clk: int | None = None
+        # without a buffer: clocks until the word at the port is taken; it has waited
+        self._waits, self._waited = 0, False
 
     @property
     def loading(self) -> bool:
@@ -83,11 +92,12 @@ class ProgramFeed:
         if self._begin_clk is None:
             if self._is_new and self._checked and (not running or done):
                 self._current = self._programs[self.n_loaded - 1]
-                self._begin_clk = clock + 1 + self._n_words[self.n_loaded - 1]
+                self._begin_clk = clock + 1 + self._n_words[self.n_loaded - 1] + build_clocks(self._current)
                 self._is_new, self._present, self._held = False, True, False
                 self._words, self._full, self._checked = 0, False, False
             elif not self._is_new and not running and not self._held:
-                self._begin_clk = clock + 1 + sum(1 for _ in self._current.load_words())
+                n_words = sum(1 for _ in self._current.load_words())
+                self._begin_clk = clock + 1 + n_words + build_clocks(self._current)
         again = self._begin_clk is None and self._held and not self._is_new and not running
         if not again and clock != self._begin_clk:
             return None
@@ -101,9 +111,16 @@ class ProgramFeed:
         if start and self._held and not running and not stops:
             begins = self._current
         if offers and self.loading and not running and not stops:
+            packed = self._programs[self.n_loaded]
+            if self._words == len(packed.descriptors) and not self._waited:
+                self._waits, self._waited = build_clocks(packed), True
+        if self._waits:
+            self._waits -= 1
+        elif offers and self.loading and not running and not stops:
             self._words += 1
             if self._words == self._n_words[self.n_loaded]:
                 self._current, self._held, self._words = self._programs[self.n_loaded], True, 0
+                self._waited = False
                 self.n_loaded += 1
         if cancel:
             self._held = False

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 WAKE_UP_CLK = 3
-"""Clocks from a completion to the issue of a nano-operation that waited for it, if no other event comes first."""
+"""Clocks from a completion to the issue of a nano-operation that waited for it."""
 
 START_WAKE_UP_CLK = 4
 """The same from an awaited start, counted from its handshake."""
@@ -228,14 +228,14 @@ class _Run:
         state, units, clock = self._state, self._units, 1
         self._opened[:2] = clock
         while state.running:
-            before, base = state.pick, state.base
+            before, base = state.asking(), state.base
             completed = [unit for unit, end in units.end_clk.items() if end == clock]
             for unit in completed:
                 pick = state.in_flight[unit]
                 self._complete[state.iteration(pick.parity), pick.index] = clock
             granted = state.step(sum(1 << unit for unit in completed))
             self._note_ready(clock, base)
-            issued = self._note_issue(clock, granted, before)
+            issued = self._note_issue(clock, granted, before[0])
             if completed or issued:
                 units.change(clock, completed, issued)
             if state.base != base:
@@ -252,7 +252,7 @@ class _Run:
             makespan_clk=clock,
         )
 
-    def _next(self, clock: int, before: list) -> int:
+    def _next(self, clock: int, before: tuple) -> int:
         """The next clock at which a register can change."""
         state, units = self._state, self._units
         if not state.running or not state.quiet(before):

@@ -1,6 +1,6 @@
 """An independent judge of timelines: from the program alone it says whether a run was legal.
 
-It knows nothing of scoreboards, parities or picks. It is what the RTL and the cycle model are both held against.
+It knows nothing of counts, parities or picks. It is what the RTL and the cycle model are both held against.
 """
 
 import itertools

@@ -7,8 +7,7 @@ the size of the program.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from arch.descriptor import PackedProgram
-from arch.program import MAX_PREDECESSORS
+from arch.descriptor import Descriptor, PackedProgram
 
 __all__ = ["Pick", "SchedulerState"]
 
@@ -21,6 +20,33 @@ class Pick:
 
     index: int
     parity: int
+
+
+class _Waits:
+    """How many awaited events of one iteration have yet to happen, by layer offset and descriptor that waits.
+
+    Parameters
+    ----------
+    totals : by layer offset, how many events each descriptor waits for
+    """
+
+    def __init__(self, totals: Mapping[int, list[int]]) -> None:
+        self._totals = totals
+        self._all = {
+            offset: sum(1 << index for index, n in enumerate(counts) if n) for offset, counts in totals.items()
+        }
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing of the iteration has happened."""
+        self._left = {offset: list(counts) for offset, counts in self._totals.items()}
+        self.open = dict(self._all)
+
+    def count(self, offset: int, index: int) -> None:
+        """An event happened that descriptor ``index`` waits for."""
+        self._left[offset][index] -= 1
+        if not self._left[offset][index]:
+            self.open[offset] &= ~(1 << index)
 
 
 class SchedulerState:
@@ -36,46 +62,56 @@ class SchedulerState:
         self.descriptors = descriptors
         self.n_units = packed.config.n_units
         self.last_iteration = packed.count - 1
-        self._load(packed)
+        self._load()
 
         self.base = 0
         self.running = True
         self.free = list(packed.capacities)
         self.busy = [False] * self.n_units
         self.pick: list[Pick | None] = [None] * self.n_units
+        self.blocked = 0
         self.in_flight: list[Pick | None] = [None] * self.n_units
-        self.pending_start = 0
-        self.pending_done = 0
-        self.event: tuple[bool, int] | None = None
-        self.rows: dict[tuple[int, bool, int], int] = {}
-        self.met = [[0, 0] for _ in range(MAX_PREDECESSORS)]
+        # units whose awaited start was accepted in the clock before; who completed in that clock, too early
+        self.raised = 0
+        self.deferred = 0
+        # starts and completions that are applied in this clock
+        self.events = (0, 0)
         self.issued = [0, 0]
         self.n_done = [0, 0]
         self.ready = [0, 0]
         self.offered = 0
         self._stale = True
 
-    def _load(self, packed: PackedProgram) -> None:
+    def _load(self) -> None:
         n = len(self.descriptors)
-        everything = (1 << n) - 1
         self.of_unit = [0] * self.n_units
         self.of_priority = [0] * N_PRIORITIES
-        # by predecessor number and layer offset: the descriptors that have such a predecessor
-        self.with_offset = [{-1: 0, 0: 0, 1: 0} for _ in range(MAX_PREDECESSORS)]
-        self.without = [everything] * MAX_PREDECESSORS
-        # by operation and event: who listens, as (predecessor number, descriptor bit, chunks that must be there)
-        self.listeners: dict[tuple[int, bool], list[tuple[int, int, int]]] = {}
+        # by descriptor and whether its start is meant: who waits for that, as (layer offset, descriptor)
+        self.waiters: dict[tuple[int, bool], list[tuple[int, int]]] = {}
+        totals = {offset: [0] * n for offset in (-1, 0, 1)}
         self.takes_shares = [any(descriptor.shares) for descriptor in self.descriptors]
         for index, descriptor in enumerate(self.descriptors):
             bit = 1 << index
             self.of_unit[descriptor.unit] |= bit
             self.of_priority[descriptor.priority] |= bit
-            for number, predecessor in enumerate(descriptor.predecessors):
-                self.with_offset[number][predecessor.layer_offset] |= bit
-                self.without[number] &= ~bit
-                needed = packed.operation_chunks[predecessor.operation] if predecessor.all else descriptor.chunks
-                key = (predecessor.operation, predecessor.start)
-                self.listeners.setdefault(key, []).append((number, bit, needed))
+            for other, start, offset in self._awaited(index, descriptor):
+                self.waiters.setdefault((other, start), []).append((offset, index))
+                totals[offset][index] += 1
+        # by parity of the awaited iteration
+        self.waits = [_Waits(totals) for _ in range(2)]
+        self.waits_for_next = self.waits[0].open[1]
+
+    def _awaited(self, index: int, descriptor: Descriptor) -> set[tuple[int, bool, int]]:
+        """What a descriptor waits for: descriptor, whether its start, layer offset. Its own iteration before is left
+        out: the iterations of a descriptor are issued in order."""
+        return {
+            (number, wait.start, wait.layer_offset)
+            for wait in descriptor.predecessors
+            for number, other in enumerate(self.descriptors)
+            if other.operation == wait.operation
+            and (wait.all or other.chunks & descriptor.chunks)
+            and not (number == index and wait.layer_offset == -1)
+        }
 
     def iteration(self, parity: int) -> int:
         """The iteration of that parity in the window."""
@@ -87,23 +123,24 @@ class SchedulerState:
         if self._stale:
             self._find_ready()
             self._stale = False
-        granted, starts = self._grant()
+        granted, blocked = self._admit()
         accepted = granted
         if accept is not None:
             accepted = accept({**self._standing(), **{unit: self.pick[unit] for unit in _members(granted)}})
-            starts = self._announcing(granted, accepted)
             self.offered = (self.offered | granted) & ~accepted
+        starts = self._announcing(granted, accepted)
         picks = [
             None if self.busy[unit] or granted >> unit & 1 else self._best(self.of_unit[unit])
             for unit in range(self.n_units)
         ]
-        if self.event is not None:
-            self._apply(*self.event)
+        if any(self.events):
+            self._apply(*self.events)
             self._stale = True
-        self.event = self._arbitrate(starts, completions)
+        self.events = (self.raised, completions & ~self.raised | self.deferred)
+        self.raised, self.deferred = starts, completions & self.raised
         if granted:
             self._take(granted)
-        self.pick = picks
+        self.pick, self.blocked = picks, blocked
         return accepted
 
     def _standing(self) -> dict[int, Pick]:
@@ -118,22 +155,24 @@ class SchedulerState:
             starts |= self.descriptors[pick.index].announce_start << unit
         return starts
 
-    def quiet(self, before: list[Pick | None]) -> bool:
-        """Whether the last clock, which began with picks ``before``, left nothing to do but to hear completions."""
-        return not (self.event or self.pending_start or self._stale) and self.pick == before
+    def asking(self) -> tuple[list[Pick | None], int]:
+        """What the units are chosen for, and who is passed over in the next clock."""
+        return self.pick, self.blocked
+
+    def quiet(self, before: tuple[list[Pick | None], int]) -> bool:
+        """Whether the last clock, which began with ``before`` (:meth:`asking`), left nothing to do but to hear
+        completions."""
+        return not (any(self.events) or self.raised or self.deferred or self._stale) and self.asking() == before
 
     def _find_ready(self) -> None:
-        """Combinational: who could be picked, by parity, from the registered met bits."""
+        """Combinational: who could be picked, by parity, from the events that have happened."""
         old, new = self.base & 1, ~self.base & 1
-        ready_old, ready_new = ~self.issued[old], self.issued[old] & ~self.issued[new]
         old_is_last, new_is_last = self.base == self.last_iteration, self.base + 1 == self.last_iteration
-        for number, offsets in enumerate(self.with_offset):
-            met, without = self.met[number], self.without[number]
-            before, same, after = offsets[-1], offsets[0], offsets[1]
-            ready_old &= without | before | same & met[old] | (after if old_is_last else after & met[new])
-            ready_new &= without | before & met[old] | same & met[new] | (after if new_is_last else 0)
+        waits_old, waits_new = self.waits[old].open, self.waits[new].open
+        ready_old = ~self.issued[old] & ~waits_old[0] & ~(0 if old_is_last else waits_new[1])
+        ready_new = self.issued[old] & ~self.issued[new] & ~waits_new[0] & ~waits_old[-1]
         self.ready[old] = ready_old & ((1 << len(self.descriptors)) - 1)
-        self.ready[new] = 0 if old_is_last else ready_new
+        self.ready[new] = 0 if old_is_last else ready_new & ~(0 if new_is_last else self.waits_for_next)
 
     def _best(self, mine: int) -> Pick | None:
         """Combinational: the most urgent, then oldest, ready nano-operation of a unit."""
@@ -147,25 +186,27 @@ class SchedulerState:
                     return Pick((ready & -ready).bit_length() - 1, parity)
         raise AssertionError("a ready nano-operation has one of the priorities")
 
-    def _grant(self) -> tuple[int, int]:
-        """Combinational: units whose pick is issued in this clock, and those of them that announce their start."""
-        granted, starts, port_taken = 0, 0, False
+    def _admit(self) -> tuple[int, int]:
+        """Combinational: units whose pick is issued in this clock, and those that are passed over in the next."""
+        granted, blocked, left, fits = 0, 0, self.free, True
         for unit, pick in enumerate(self.pick):
             if pick is None:
                 continue
-            descriptor = self.descriptors[pick.index]
-            if self.takes_shares[pick.index]:
-                if port_taken or any(share > free for share, free in zip(descriptor.shares, self.free, strict=True)):
-                    continue
-                port_taken = True
-            granted |= 1 << unit
-            starts |= descriptor.announce_start << unit
-        return granted, starts
+            if not self.takes_shares[pick.index]:
+                granted |= 1 << unit
+                continue
+            shares = self.descriptors[pick.index].shares
+            blocked |= any(share > free for share, free in zip(shares, self.free, strict=True)) << unit
+            if fits and not self.blocked >> unit & 1:
+                after = [free - share for free, share in zip(left, shares, strict=True)]
+                fits = min(after) >= 0
+                if fits:
+                    left = after
+                    granted |= 1 << unit
+        return granted, blocked
 
     def _take(self, granted: int) -> None:
-        for unit in range(self.n_units):
-            if not granted >> unit & 1:
-                continue
+        for unit in _members(granted):
             pick = self.pick[unit]
             self.busy[unit] = True
             self.in_flight[unit] = pick
@@ -174,46 +215,27 @@ class SchedulerState:
                 self.free[pool] -= share
         self._stale = True
 
-    def _arbitrate(self, starts: int, completions: int) -> tuple[bool, int] | None:
-        """Choose the event of the next clock and keep the rest: starts of earlier clocks, then completions; of each
-        the lowest unit."""
-        waiting, dones = self.pending_start, self.pending_done | completions
-        event = None
-        if waiting:
-            event = (True, (waiting & -waiting).bit_length() - 1)
-            waiting &= waiting - 1
-        elif dones:
-            event = (False, (dones & -dones).bit_length() - 1)
-            dones &= dones - 1
-        self.pending_start, self.pending_done = waiting | starts, dones
-        return event
-
-    def _apply(self, start: bool, unit: int) -> None:
-        """Apply an event: scoreboard row, met bits, and for a completion the unit, its credits and the loop."""
-        index, parity = self.in_flight[unit].index, self.in_flight[unit].parity
-        descriptor = self.descriptors[index]
-        key = (descriptor.operation, start)
-        row = self.rows.get((*key, parity), 0) | descriptor.chunks
-        self.rows[(*key, parity)] = row
-        for number, bit, needed in self.listeners.get(key, ()):
-            if not needed & ~row:
-                self.met[number][parity] |= bit
-        if start:
-            return
-        self.busy[unit] = False
-        for pool, share in enumerate(descriptor.shares):
-            self.free[pool] += share
-        self.n_done[parity] += 1
-        if parity == self.base & 1 and self.n_done[parity] == len(self.descriptors):
-            self._retire(parity)
+    def _apply(self, starts: int, completions: int) -> None:
+        """Count what happened for those who wait; a completion also frees its unit and credits and moves the loop."""
+        for start, units in ((True, starts), (False, completions)):
+            for unit in _members(units):
+                pick = self.in_flight[unit]
+                for offset, waiter in self.waiters.get((pick.index, start), ()):
+                    self.waits[pick.parity].count(offset, waiter)
+        for unit in _members(completions):
+            pick = self.in_flight[unit]
+            self.busy[unit] = False
+            for pool, share in enumerate(self.descriptors[pick.index].shares):
+                self.free[pool] += share
+            self.n_done[pick.parity] += 1
+        if self.n_done[self.base & 1] == len(self.descriptors):
+            self._retire(self.base & 1)
 
     def _retire(self, parity: int) -> None:
-        """Close the oldest iteration: its half of the scoreboard serves the one after the next."""
+        """Close the oldest iteration: its half of the counts serves the one after the next."""
         self.running = self.base != self.last_iteration
         self.base += 1
-        self.rows = {key: row for key, row in self.rows.items() if key[2] != parity}
-        for met in self.met:
-            met[parity] = 0
+        self.waits[parity].reset()
         self.issued[parity] = 0
         self.n_done[parity] = 0
 

@@ -164,7 +164,7 @@ class _Run:
         ended = running and not self._core.running
         busy = running or self._feed.asked or stops
         n_dropped = len(self._drops.dropped)
-        self._before = None if self._core is None else self._core.pick
+        self._before = None if self._core is None else self._core.asking()
         offers = self._feed.n_loaded <= self._n_started
         action = self._act(clock, busy)
         if action is Action.END:

@@ -10,15 +10,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 INDUCTIVE = ("events", "pools", "slot", "errors", "watchdog")
 BOUNDED = (
-    "completion", "dependence", "once", "progress", "shares", "dependence_with_errors", "shares_with_errors",
+    "completion", "dependence", "once", "progress", "shares", "matrix", "dependence_with_errors", "shares_with_errors",
 )  # fmt: skip
 CHECKER = ("accepted_is_legal", "accepted_is_acyclic", "legal_is_accepted")
 BUGS = {
-    "met_before_the_loop": "dependence",
+    "done_before_not_awaited": "dependence",
     "issue_forgotten": "once",
-    "two_grants_in_the_unit": "shares",
+    "grants_that_do_not_fit_in_the_unit": "shares",
     "iteration_ends_early": "completion",
     "credits_not_returned": "progress",
+    "start_not_counted": "progress",
+    "chunks_not_compared": "matrix",
+    "starts_not_counted": "matrix",
     "error_in_the_unit": "dependence_with_errors",
     "share_unchecked": "accepted_is_legal",
     "order_unchecked": "accepted_is_legal",
@@ -27,8 +30,8 @@ BUGS = {
 }
 BUGS_IN_BLOCKS = {
     "offer_withdrawn": "slot",
-    "two_grants_one_accounted": "pools",
-    "second_event_dropped": "events",
+    "grants_that_do_not_fit_together": "pools",
+    "early_completion_dropped": "events",
     "error_passes": "errors",
     "late_completion_passes": "errors",
     "watchdog_a_clock_late": "watchdog",

@@ -22,8 +22,9 @@ CONFIG = SchedulerConfig(
 async def load(ctx: object, dut: SchedulerUnit, packed: PackedProgram) -> None:
     ctx.set(dut.load.valid, 1)
     for table, address, data in packed.load_words():
-        assert ctx.get(dut.load.ready)
         ctx.set(dut.load.payload, {"table": int(table), "address": address, "data": data})
+        while not ctx.get(dut.load.ready):
+            await ctx.tick()
         await ctx.tick()
     ctx.set(dut.load.valid, 0)
 

@@ -7,6 +7,7 @@ import pytest
 
 from arch.scheduler import SchedulerConfig
 from rtl.scheduler.oldest_first import OldestFirst
+from rtl.scheduler.signature import BANK
 
 
 @pytest.mark.parametrize("n", [8, 32, 64])
@@ -28,18 +29,25 @@ def test_priority_then_iteration_then_place(n: int, simulate_block: Callable[...
             for _ in range(30):
                 density = rng.choice((0.02, 0.3, 1.0))
                 ready, older = ([rng.random() < density for _ in range(n)] for _ in range(2))
-                for port, values in ((dut.ready, ready), (dut.older, older)):
+                for port, values in (
+                    (dut.older, [is_ready and is_older for is_ready, is_older in zip(ready, older, strict=True)]),
+                    (dut.newer, [is_ready and not is_older for is_ready, is_older in zip(ready, older, strict=True)]),
+                ):
                     ctx.set(port, sum(value << place for place, value in enumerate(values)))
+                await ctx.tick()
+                assert ctx.get(dut.ready) == sum(value << place for place, value in enumerate(ready))
                 for unit in range(config.n_units):
                     candidates = [place for place in range(n) if ready[place] and classes[place][0] == unit]
-                    assert ctx.get(dut.choice_valid[unit]) == bool(candidates)
+                    assert ctx.get(dut.valid) >> unit & 1 == bool(candidates)
                     if candidates:
                         best = min(candidates, key=lambda place: (classes[place], not older[place], place))
-                        assert ctx.get(dut.choice[unit]) == best
-                        assert ctx.get(dut.newer) >> unit & 1 == (not older[best])
-                        assert ctx.get(dut.first_older if older[best] else dut.first_newer) >> best & 1
+                        assert ctx.get(dut.is_newer) >> unit & 1 == (not older[best])
+                        found = ctx.get((dut.first_older if older[best] else dut.first_newer)[unit].banks)
+                        assert [(bank.any, bank.place) for bank in found] == [
+                            (best // BANK == number, best % BANK if best // BANK == number else 0)
+                            for number in range(len(found))
+                        ]
                         n_overtaken += best != candidates[0]
-                await ctx.delay(1e-8)
         assert n_overtaken > 3
 
-    simulate_block(dut, bench, clock=False)
+    simulate_block(dut, bench)

@@ -15,6 +15,7 @@ from arch.supervision import Cause, Decision
 from rtl.scheduler.scheduler_unit import SchedulerUnit
 from rtl.scheduler.supervised_scheduler import SupervisedScheduler, scheduler_of
 from sim.engine.load_checker import check_clocks
+from sim.engine.program_buffer import build_clocks
 from sim.engine.scheduler import simulate
 from sim.engine.scheduler_programs import random_program
 
@@ -145,7 +146,8 @@ def test_an_illegal_next_program_is_refused_and_the_running_one_unharmed(run: Ca
         await bench.tick(3 + 3 + 1)
         await bench.start()
         begins = await bench.until("begins")
-        assert begins == 7 + check_clocks(pack_program(first, CONFIG)).clocks + 7 + 2
+        packed = pack_program(first, CONFIG)
+        assert begins == 7 + check_clocks(packed).clocks + 7 + build_clocks(packed) + 2
         bench.load(bad)
         await bench.tick(10)
         asked = bench.clock
@@ -160,7 +162,7 @@ def test_an_illegal_next_program_is_refused_and_the_running_one_unharmed(run: Ca
         done = await bench.until("done")
         assert sorted(bench.issued) == sorted(expected(first, SMALL, begins))
         bench.issued.clear()
-        assert await bench.until("begins") == done + (2 + 2 + 1) + 1
+        assert await bench.until("begins") == done + (2 + 2 + 1) + build_clocks(pack_program(second, CONFIG)) + 1
         begins = bench.seen["begins"][-1]
         await bench.until("done")
         assert sorted(bench.issued) == sorted(expected(second, SMALL, begins))
@@ -207,7 +209,7 @@ def test_the_same_program_again(run: Callable[..., None]) -> None:
         bench.issued.clear()
         asked = bench.clock
         await bench.start()
-        assert await bench.until("begins") == asked + 7 + 2
+        assert await bench.until("begins") == asked + 7 + build_clocks(pack_program(program, CONFIG)) + 2
         await bench.until("done")
         assert sorted(bench.issued) == sorted(expected(program, SMALL, bench.seen["begins"][-1]))
 
@@ -237,8 +239,9 @@ def test_a_word_in_the_clock_of_start_is_of_the_next_program(run: Callable[..., 
 def test_a_drain_ends_two_clocks_after_the_last_completion(run: Callable[..., None]) -> None:
     async def test(bench: Bench) -> None:
         ctx, dut = bench.ctx, bench.dut
-        bench.load(pack_program(line("drained"), replace(CONFIG, buffered=False)))
-        await bench.tick(8)
+        packed = pack_program(line("drained"), replace(CONFIG, buffered=False))
+        bench.load(packed)
+        await bench.tick(8 + build_clocks(packed))
         # without a buffer, and without a check
         await bench.start()
         if not bench.seen["begins"]:

@@ -23,6 +23,8 @@ async def load(ctx: object, dut: SchedulerUnit, program: Program) -> None:
     ctx.set(dut.load.valid, 1)
     for table, address, data in pack_program(program, dut.config).load_words():
         ctx.set(dut.load.payload, {"table": int(table), "address": address, "data": data})
+        while not ctx.get(dut.load.ready):
+            await ctx.tick()
         await ctx.tick()
     ctx.set(dut.load.valid, 0)
 

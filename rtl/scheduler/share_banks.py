@@ -1,0 +1,91 @@
+"""The shares of the descriptors, and the last step of a choice."""
+
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal, Value
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.descriptor import index_bits
+from arch.scheduler import SchedulerConfig
+from rtl.scheduler.signature import BANK, first_layout, shares_layout
+
+__all__ = ["ShareBanks"]
+
+
+class ShareBanks(wiring.Component):
+    """Hold the shares by place, and show for every unit which of its two candidates is chosen, with its shares.
+
+    Shares are looked up in every bank of places and for both candidates before one is taken: whether the newer
+    iteration's goes first is known last.
+
+    Timing
+    ------
+    Combinational (latency 0).
+
+    Parameters
+    ----------
+    config : the scheduler unit
+
+    Members
+    -------
+    load_valid, load_place, load_shares : In, writes the shares of a place
+    first_older, first_newer : In(first) of every unit, the place of either iteration's best
+    is_newer : In(n_units), the newer iteration's goes first
+    choice : Out of every unit, the place of the best; 0 if it has none
+    shares : Out(shares) of every unit, those of the best; 0 if it has none
+    """
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self.config = config
+        index, n_units = index_bits(config.n_descriptors), config.n_units
+        super().__init__(
+            {
+                "load_valid": In(1),
+                "load_place": In(index),
+                "load_shares": In(shares_layout(config)),
+                "first_older": In(first_layout(config)).array(n_units),
+                "first_newer": In(first_layout(config)).array(n_units),
+                "is_newer": In(n_units),
+                "choice": Out(index).array(n_units),
+                "shares": Out(shares_layout(config)).array(n_units),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        config = self.config
+        banks = []
+        for number in range(-(-config.n_descriptors // BANK)):
+            bank = memory.Memory(shape=shares_layout(config), depth=min(BANK, config.n_descriptors), init=[])
+            m.submodules[f"bank{number}"] = bank
+            write = bank.write_port()
+            m.d.comb += [
+                write.en.eq(self.load_valid & (self.load_place // BANK == number)),
+                write.addr.eq(self.load_place),
+                write.data.eq(self.load_shares),
+            ]
+            banks.append(bank)
+        for unit in range(config.n_units):
+            older = self._look_up(m, self.first_older[unit], banks)
+            newer = self._look_up(m, self.first_newer[unit], banks)
+            is_newer = self.is_newer[unit]
+            # gates and no multiplexers, for which synthesis would share the ports and look up late
+            m.d.comb += Cat(self.choice[unit], self.shares[unit].as_value()).eq(
+                _only(is_newer, newer) | _only(~is_newer, older)
+            )
+        return m
+
+    def _look_up(self, m: Module, first: data.View, banks: list[memory.Memory]) -> Value:
+        """A place and its shares."""
+        result = Const(0)
+        for number, (bank, at) in enumerate(zip(banks, first.banks, strict=True)):
+            read = bank.read_port(domain="comb")
+            m.d.comb += read.addr.eq(at.place)
+            found = Signal(index_bits(self.config.n_descriptors))
+            m.d.comb += found.eq(Cat(at.place, Const(number, len(found) - len(at.place))))
+            result |= _only(at.any, Cat(found, read.data.as_value()))
+        return result
+
+
+def _only(when: Value, value: Value) -> Value:
+    """A value, or 0."""
+    return value & when.replicate(len(value))
