@@ -7,6 +7,7 @@ power of two of bytes, and what lies in no field is ignored or 0.
 stream       field                                       place
 ===========  ==========================================  =================================================
 points       coordinate d, unsigned 1.23                 32-bit word d, upper bits ignored
+points       coordinate d of ``fp16``, an fp32 number    32-bit word d
 points       side input i                                behind the coordinates, one value each
 results      output j                                    value j
 load         data; address; target                       bytes 0 to 7; 8 to 11; 12
@@ -16,7 +17,8 @@ issue        attempt, of supervised builds               byte 3
 complete     attempt; error, of supervised builds        byte 1; lowest bit of byte 2
 ===========  ==========================================  =================================================
 
-A value is one byte (``int8``) or two (``int16``). TLAST is the ``last`` of a point or result; load words ignore it.
+A value is one byte (``int8``) or two (``int16``, ``fp16``). TLAST is the ``last`` of a point or result; load words
+ignore it.
 """
 
 from collections.abc import Mapping
@@ -28,7 +30,6 @@ from arch.descriptor import COUNT_BITS, index_bits
 from arch.errors import InputError
 from arch.load import ADDRESS_BITS, DATA_BITS, TARGET_BITS
 from arch.nfp import NfpConfig
-from arch.number_format import COORDINATE
 from arch.scheduler import SchedulerConfig
 from arch.supervision import ATTEMPT_BITS
 
@@ -132,7 +133,7 @@ class AxisFormat:
 def points_format(config: NfpConfig) -> AxisFormat:
     """Words of the points of a processor."""
     dims, value_bits = config.encoding.n_pos_dims, config.mlp.profile.value_bits
-    position = AxisField(name="position", count=dims, bits=COORDINATE.width, first_byte=0, stride=4)
+    position = AxisField(name="position", count=dims, bits=config.encoding.coordinate_bits, first_byte=0, stride=4)
     if not config.mlp.side_inputs:
         return AxisFormat(fields=(position,))
     side = AxisField(

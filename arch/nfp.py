@@ -117,8 +117,6 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         check_instance("nfp", self.nfp, NfpConfig)
-        if self.nfp.encoding.floating:
-            raise InputError("arithmetic of a cluster's processors must be int8 or int16, not fp16")
         check_integer("n_nfps", self.n_nfps, 1, 64)
         if self.scheduler is not None:
             check_instance("scheduler", self.scheduler, SchedulerConfig)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from arch.axis_format import load_format, points_format, results_format
-from arch.checkpoint import QuantizedField
+from arch.checkpoint import FloatField, QuantizedField
 from arch.errors import InputError
 from arch.load import LoadImage
 from arch.nfp import NFP_COUNTERS, ClusterConfig
@@ -26,7 +26,7 @@ class DriverRun:
 
     Parameters
     ----------
-    outputs : (points, outputs) int64 raw results, 0 where ``errors``
+    outputs : (points, outputs) int64 raw results, 0 where ``errors``; of ``fp16`` the bits as int16
     errors : (points,) bool, points whose processor failed
     """
 
@@ -92,7 +92,7 @@ class Driver:
         self.config = config
         self._transport = transport
         self._registers = register_map(config)
-        self._field: QuantizedField | None = None
+        self._field: QuantizedField | FloatField | None = None
         for name, what in (("id", "identification"), ("version", "register map"), ("config_hash", "configuration")):
             expected, found = self._registers.register(name).reset, self._read(name)
             if name == "version":  # minor versions only add registers
@@ -100,7 +100,7 @@ class Driver:
             if found != expected:
                 raise InputError(f"{what} of the hardware must be {expected:#010x}, not {found:#010x}")
 
-    def load(self, field: QuantizedField) -> None:
+    def load(self, field: QuantizedField | FloatField) -> None:
         """Put a field into all processors; raises InputError if it does not fit."""
         self._send(nfp_image(field, self.config.nfp))
         self._field = field
@@ -203,7 +203,8 @@ class Driver:
 
         Parameters
         ----------
-        coordinates_raw : (points, n_pos_dims of the field) raw coordinates, 0 .. 2**23
+        coordinates_raw : (points, n_pos_dims of the field) raw coordinates, 0 .. 2**23; of ``fp16`` the bits of fp32
+            numbers
         side : (points, side_inputs) raw direction codes; for nerf and for nothing else
 
         Raises
@@ -220,15 +221,18 @@ class Driver:
             raise InputError("number of points must be at least 1, not 0")
         if coordinates_raw.shape != (points, dims):
             raise InputError(f"shape of coordinates_raw must be (points, {dims}), not {coordinates_raw.shape}")
-        if coordinates_raw.min() < 0 or coordinates_raw.max() > 1 << COORDINATE.fraction_bits:
+        encoding = self.config.nfp.encoding
+        largest = (1 << encoding.coordinate_bits) - 1 if encoding.floating else 1 << COORDINATE.fraction_bits
+        if coordinates_raw.min() < 0 or coordinates_raw.max() > largest:
+            bound = "2^32 - 1" if encoding.floating else f"2^{COORDINATE.fraction_bits}"
             raise InputError(
-                f"raw coordinates must be from 0 to 2^{COORDINATE.fraction_bits}, "
+                f"raw coordinates must be from 0 to {bound}, "
                 f"not from {coordinates_raw.min()} to {coordinates_raw.max()}"
             )
         if (side is not None) != (field.config.app == "nerf"):
             found = "none" if side is None else "some"
             raise InputError(f"side must be given for nerf and for no other app, not {found} for {field.config.app}")
-        position = np.zeros((points, self.config.nfp.encoding.n_pos_dims), dtype=np.int64)
+        position = np.zeros((points, encoding.n_pos_dims), dtype=np.int64)
         position[:, :dims] = coordinates_raw
         values = {"position": position} | ({} if side is None else {"side": np.asarray(side)})
         last = np.arange(points) == points - 1

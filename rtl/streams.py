@@ -8,9 +8,10 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, stream, wiring
 
 from arch import load
+from arch.nfp import NfpConfig
 from arch.number_format import COORDINATE
 
-__all__ = ["LoadLayout", "PointLayout", "VectorLayout", "connect_stream"]
+__all__ = ["LoadLayout", "PointLayout", "VectorLayout", "connect_stream", "points_layout"]
 
 
 class PointLayout(data.StructLayout):
@@ -30,6 +31,14 @@ class PointLayout(data.StructLayout):
         position = data.ArrayLayout(unsigned(coordinate_bits), n_pos_dims)
         side = {"side": data.ArrayLayout(signed(value_bits), side_inputs)} if side_inputs else {}
         super().__init__({"position": position, **side, "last": 1})
+
+
+def points_layout(config: NfpConfig, count: int = 1) -> PointLayout:
+    """``count`` points of a processor: each field of all of them, and one ``last``."""
+    encoding, mlp = config.encoding, config.mlp
+    return PointLayout(
+        count * encoding.n_pos_dims, count * mlp.side_inputs, mlp.profile.value_bits, encoding.coordinate_bits
+    )
 
 
 class VectorLayout(data.StructLayout):

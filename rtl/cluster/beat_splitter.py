@@ -6,7 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from arch.nfp import ClusterConfig
 from rtl.cluster.beats import PointBeatLayout
-from rtl.streams import PointLayout
+from rtl.streams import points_layout
 
 __all__ = ["BeatSplitter"]
 
@@ -28,9 +28,8 @@ class BeatSplitter(Component):
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
-        mlp = config.nfp.mlp
-        point = PointLayout(config.nfp.encoding.n_pos_dims, mlp.side_inputs, mlp.profile.value_bits)
-        super().__init__({"i": In(stream.Signature(PointBeatLayout(config))), "o": Out(stream.Signature(point))})
+        point, beat = points_layout(config.nfp), PointBeatLayout(config)
+        super().__init__({"i": In(stream.Signature(beat)), "o": Out(stream.Signature(point))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -3,7 +3,7 @@
 from amaranth.lib import data
 
 from arch.nfp import ClusterConfig, NfpConfig
-from rtl.streams import PointLayout, VectorLayout
+from rtl.streams import VectorLayout, points_layout
 
 __all__ = ["PointBeatLayout", "ResultBeatLayout", "ResultLayout", "point_beats", "result_beats"]
 
@@ -23,9 +23,8 @@ class PointBeatLayout(data.StructLayout):
     """
 
     def __init__(self, config: ClusterConfig) -> None:
-        mlp, points = config.nfp.mlp, config.beat_points
-        point = PointLayout(points * config.nfp.encoding.n_pos_dims, points * mlp.side_inputs, mlp.profile.value_bits)
-        super().__init__({**{name: field.shape for name, field in point}, "n": range(points)})
+        fields = {name: field.shape for name, field in points_layout(config.nfp, config.beat_points)}
+        super().__init__({**fields, "n": range(config.beat_points)})
 
 
 class ResultBeatLayout(data.StructLayout):
@@ -39,10 +38,7 @@ class ResultBeatLayout(data.StructLayout):
 
 def point_beats(config: ClusterConfig) -> data.StructLayout:
     """What a transfer on a cluster's stream of points is: a point, or a beat of several."""
-    mlp = config.nfp.mlp
-    if config.beat_points == 1:
-        return PointLayout(config.nfp.encoding.n_pos_dims, mlp.side_inputs, mlp.profile.value_bits)
-    return PointBeatLayout(config)
+    return points_layout(config.nfp) if config.beat_points == 1 else PointBeatLayout(config)
 
 
 def result_beats(config: ClusterConfig) -> data.StructLayout:

@@ -12,7 +12,7 @@ from arch.nfp_image import DENSITY_RESULTS_ADDRESS
 from rtl.encoding.grid_encoding import GridEncoding
 from rtl.mlp.mlp_engine import MlpEngine
 from rtl.nfp.nfp_counters import CountersLayout, NfpCounters
-from rtl.streams import LoadLayout, PointLayout, VectorLayout
+from rtl.streams import LoadLayout, VectorLayout, points_layout
 
 __all__ = ["Nfp"]
 
@@ -49,12 +49,10 @@ class Nfp(Component):
     def __init__(self, config: NfpConfig) -> None:
         self.config = config
         bits = config.mlp.profile.value_bits
-        encoding = config.encoding
-        points = PointLayout(encoding.n_pos_dims, config.mlp.side_inputs, bits, encoding.coordinate_bits)
         super().__init__(
             {
                 "load": In(stream.Signature(LoadLayout())),
-                "points": In(stream.Signature(points)),
+                "points": In(stream.Signature(points_layout(config))),
                 "results": Out(stream.Signature(VectorLayout(config.max_outputs, bits))),
                 "counters": Out(CountersLayout()),
             }

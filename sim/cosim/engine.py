@@ -267,7 +267,7 @@ def nfp_simulator(
 
 
 def cluster_simulator(
-    field: QuantizedField, config: ClusterConfig, *, waves: Path | None = None, seed: int = 1
+    field: QuantizedField | FloatField, config: ClusterConfig, *, waves: Path | None = None, seed: int = 1
 ) -> NfpSimulator:
     """A cluster with a field loaded and no watchdog: coordinates (for nerf: and codes) in, results out, raw."""
     image = nfp_image(field, config.nfp)

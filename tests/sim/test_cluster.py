@@ -14,9 +14,10 @@ from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.nfp import ClusterConfig, NfpConfig
 from arch.presets import FIELDS, NFPS
-from arch.random_field import random_field
+from arch.random_field import random_field, random_float_field
 from arch.release import RELEASES
-from reference.field import field_integer
+from cli.comparison import numpy_call
+from reference.field import field_fp16, field_integer
 from sim.engine.cluster import cluster_cycles
 from sim.engine.nfp import nfp_cycles
 
@@ -72,6 +73,33 @@ def test_a_frame_on_four_processors(config: ClusterConfig, shape: FieldConfig, s
             assert np.array_equal(short.given, expected.results)
         paused = simulator.run(frame[:3000], run_length=100, idle=0.3, backpressure=0.4)
         assert np.array_equal(paused.outputs, golden[:3000])
+
+
+@pytest.mark.cosim
+@pytest.mark.long
+def test_two_processors_give_a_gpus_bits(seed: int) -> None:
+    """In ``fp16``: fp32 coordinates, some outside the square, through two processors; every bit and every clock."""
+    from sim.cosim.engine import cluster_simulator
+
+    nfp = NfpConfig(
+        encoding=EncodingEngineConfig(n_pos_dims=2, n_levels=2, table_rows=512, arithmetic="fp16"),
+        mlp=MlpEngineConfig(
+            rows=16, cols=4, nano_batch=32, max_width=16, max_layers=3, weight_tiles=16, arithmetic="fp16"
+        ),
+        max_outputs=3,
+    )
+    config = ClusterConfig(nfp=nfp, n_nfps=2)
+    shape = replace(FIELD, network=MlpConfig(n_input_dims=4, n_neurons=16, n_hidden_layers=1, n_output_dims=3))
+    field = random_float_field(shape, seed=seed)
+    positions = np.random.default_rng(seed).uniform(-0.1, 1.1, (3000, 2)).astype(np.float32)
+    golden = numpy_call(field_fp16, field, positions).view(np.int16)
+    assert len(np.unique(golden)) > 3000
+    model = cluster_cycles(shape, config, positions.view(np.uint32), primed=nfp.prime_cycles)
+    with cluster_simulator(field, config) as simulator:
+        run = simulator.run(positions.view(np.uint32))
+    assert np.array_equal(run.outputs, golden)
+    assert np.array_equal(run.accepted, model.accepted)
+    assert np.array_equal(run.given, model.results)
 
 
 def test_one_point_a_clock_starves_fast_processors() -> None:

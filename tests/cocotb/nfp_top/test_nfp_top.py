@@ -18,11 +18,12 @@ from arch.mlp_engine import MlpEngineConfig
 from arch.nfp import ClusterConfig, NfpConfig
 from arch.number_format import COORDINATE, integer_profile
 from arch.presets import NFPS
-from arch.random_field import random_field
+from arch.random_field import random_field, random_float_field
 from arch.scheduler import SchedulerConfig
 from arch.trained import TRAINED, load_trained, trained_path
-from reference.field import field_integer
-from reference.spherical_harmonics import harmonics_integer
+from cli.comparison import numpy_call
+from reference.field import field_fp16, field_integer
+from reference.spherical_harmonics import harmonics_fp16, harmonics_integer
 from rtl.nfp_top import NfpTop
 
 BENCH = Path(__file__).with_name("nfp_top_bench.py")
@@ -90,6 +91,49 @@ def test_nfp_top(cocotb_run, points_per_clock: int, seed: int, tmp_path: Path) -
     config = replace(CONFIG, points_per_clock=points_per_clock)
     paths = [_case(app, tmp_path, seed, 5 * 24 + 7) for app in FIELDS_OF_BENCH]
     cocotb_run(NfpTop(config), "nfp_top", BENCH, environment=_environment(config, paths))
+
+
+@pytest.mark.cocotb
+@pytest.mark.long
+def test_a_gpus_bits_come_through_the_buses(cocotb_run, seed: int, tmp_path: Path) -> None:
+    """Two processors of ``fp16``: fp32 coordinates, some of them outside the cube, in; the library's fp16 bits out."""
+    nfp = NfpConfig(
+        encoding=EncodingEngineConfig(n_levels=2, table_rows=512, arithmetic="fp16"),
+        mlp=MlpEngineConfig(
+            rows=16, cols=4, nano_batch=24, max_width=48, max_layers=4, weight_tiles=48, arithmetic="fp16",
+            side_first=32, side_inputs=DIRECTION_DIMS,
+        ),
+    )  # fmt: skip
+    wide = {"n_neurons": 16, "n_hidden_layers": 1}
+    shapes = {
+        "nerf": FieldConfig(
+            app="nerf",
+            grid=GRID_3D,
+            network=MlpConfig(n_input_dims=4, n_output_dims=16, **wide),
+            rgb_network=MlpConfig(n_input_dims=16 + DIRECTION_DIMS, n_output_dims=3, **wide),
+        ),
+        "gia": FieldConfig(app="gia", grid=GRID_2D, network=MlpConfig(n_input_dims=4, n_output_dims=3, **wide)),
+    }
+    rng, paths = np.random.default_rng(seed), []
+    for app, shape in shapes.items():
+        field = random_float_field(shape, seed=seed)
+        field.save(tmp_path / f"{app}.fp16.npz")
+        positions = rng.uniform(-0.1, 1.1, (5 * 24 + 7, shape.grid.n_pos_dims)).astype(np.float32)
+        directions = rng.random((len(positions), 3)).astype(np.float32)
+        inputs = (positions, directions) if app == "nerf" else (positions,)
+        golden = numpy_call(field_fp16, field, *inputs).view(np.int16)
+        assert len(np.unique(golden)) > len(positions)
+        paths.append(tmp_path / f"{app}_case.npz")
+        np.savez(
+            paths[-1],
+            checkpoint=str(tmp_path / f"{app}.fp16.npz"),
+            coordinates=positions.view(np.uint32),
+            codes=numpy_call(harmonics_fp16, directions).view(np.int16),
+            golden=golden,
+        )
+    config = ClusterConfig(nfp=nfp, n_nfps=2)
+    bench = Path(__file__).with_name("trained_fields_bench.py")
+    cocotb_run(NfpTop(config), "nfp_top", bench, environment=_environment(config, paths))
 
 
 @pytest.mark.cocotb
