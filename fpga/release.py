@@ -14,6 +14,7 @@ from arch.errors import InputError
 from arch.release import ReleaseConfig
 from arch.whole_file import write_whole
 from fpga.flow import WIRE_PS, pack, routed_clock, run_yosys, synthesised_cells
+from fpga.multiplier_registers import absorb_registers
 from fpga.pins import with_pins
 from rtl.modular import modular_verilog
 from rtl.nfp_top import NfpTop
@@ -107,6 +108,8 @@ def synthesise(release: ReleaseConfig) -> BuildCells:
         run_yosys(stem.parent, _ULTRASCALE_PLUS.format(top=release.top))
         script = _ULTRASCALE_PLUS_LUTS
     cells = synthesised_cells(stem, script.format(top=release.top, wire=WIRE_PS))
+    if release.family == "ecp5":
+        cells["TRELLIS_FF"] -= absorb_registers(stem.with_suffix(".json"), release.top)
     sums = {what: _count(cells, release, what) for what in _KINDS[release.family]}
     if release.family == "ultrascale+":
         sums["block_rams"] = -(-sums["block_rams"] // 2)
