@@ -142,8 +142,10 @@ class GridEncoding(wiring.Component):
                 engine.register_en.eq(is_level & (level_engine == number)),
                 engine.table_en.eq(is_row & (table_engine == number)),
             ]
-            active.append(Signal(name=f"active_{number}"))
-            m.d.comb += active[number].eq(engine.n_slots != 0)
+            # a register, since points are kept out in the clock after the one that changes how many levels there are
+            slots = (config.n_levels + config.level_parallel - 1 - number) >> parallel_bits
+            active.append(Signal(name=f"active_{number}", init=slots != 0))
+            m.d.sync += active[number].eq(engine.n_slots != 0)
         return active
 
     def _count(self, m: Module, in_flight: Signal, loading: Signal, taken: Value, given: Value) -> None:
