@@ -12,6 +12,7 @@ table says it has.
 
 import argparse
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from amaranth.lib.wiring import Component
 import workloads
 from arch.cell_table import GATES, CellBuild, CellTable, load_cells
 from arch.encoding_engine import EncodingEngineConfig
+from arch.errors import InputError
 from arch.mlp_engine import MlpEngineConfig
 from arch.whole_file import write_whole
 from arch.workload import load_calibration
@@ -102,17 +104,31 @@ def check_rows(found: CellBuild, table: CellTable) -> Iterator[tuple[str, int, i
         yield gate, said, has, said / has - 1
 
 
+def _size(text: str) -> tuple[int, int]:
+    """Rows and columns of an array, as ``16x16``, of a size that can be built."""
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"array must be ROWSxCOLS, such as 16x16, not {text!r}")
+    rows, cols = map(int, found.groups())
+    try:
+        replace(_ARRAY, rows=rows, cols=cols)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return rows, cols
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description="Gates, flip-flops and memory bits of the engines.")
     default = Path(workloads.__file__).parent / "silicon" / "ngpc_cells.toml"
     parser.add_argument("--out", type=Path, default=default, help="the table to write")
-    parser.add_argument("--check", metavar="ROWSxCOLS", help="compare the table with this array")
+    parser.add_argument("--check", type=_size, metavar="ROWSxCOLS", help="compare the table with this array")
     parser.add_argument("--fission", action="store_true", help="of the checked array")
     arguments = parser.parse_args()
+    if arguments.fission and not arguments.check:
+        parser.error("--fission is of the array of --check; give both, or neither to count all builds")
     if arguments.check:
-        rows, cols = map(int, arguments.check.split("x"))
-        found = count(*mlp_engine(rows, cols, arguments.fission))
+        found = count(*mlp_engine(*arguments.check, arguments.fission))
         for gate, said, has, error in check_rows(found, load_cells()):
             print(f"| {gate} | {said:,} | {has:,} | {error:+.1%} |", flush=True)
         return
