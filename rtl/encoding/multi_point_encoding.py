@@ -92,7 +92,7 @@ class MultiPointEncoding(wiring.Component):
         return m
 
     def _load(self, m: Module, inside: Signal) -> tuple[list[Signal], list[Signal], Signal]:
-        """Words go to all sections, once all are empty; one that is for another section none of them knows.
+        """Words go to all sections, once all are empty; to those that one is not for it has a target they ignore.
 
         Returns each section's lane and whether it has a level, and the last lane: registers written with N_LEVELS.
         """
