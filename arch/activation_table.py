@@ -71,11 +71,15 @@ TABLE_ACTIVATIONS = tuple(_FUNCTIONS)
 
 
 class NegativePart(IntEnum):
-    """What requantisation makes of negative accumulators (field ``negative`` of a layer register)."""
+    """What requantisation makes of negative accumulators (field ``negative`` of a layer register).
+
+    ``SINE``, in ``fp16`` alone: the layer's table is Sine's (``arch.float_sine``), which has positive inputs only.
+    """
 
     KEPT = 0
     ZERO = 1
     LEAKY = 2
+    SINE = 3
 
 
 _NEGATIVE_PARTS = {"ReLU": NegativePart.ZERO, "LeakyReLU": NegativePart.LEAKY}
@@ -103,8 +107,8 @@ def offset_fraction_bits(profile: IntegerProfile) -> int:
 
 
 def negative_part(activation: str) -> NegativePart:
-    """What ``activation`` makes of negative accumulators; a table takes them as they are."""
-    return _NEGATIVE_PARTS.get(activation, NegativePart.KEPT)
+    """What ``activation`` makes of negative accumulators; a table takes them as they are, but Sine's."""
+    return (_NEGATIVE_PARTS | {"Sine": NegativePart.SINE}).get(activation, NegativePart.KEPT)
 
 
 def leaky_multiplier(multiplier: int) -> int:

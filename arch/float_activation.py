@@ -7,8 +7,8 @@ chosen by the upper 12 bits of a number; ``low``, the other four bits counted fr
 ``|y| = (c0 * 2**3 + (c1 * 2**4 + c2 * low) * low) * 2**(exponent - 40)``, rounded to nearest even.
 
 The coefficients are searched for until every input's outcome is the correctly rounded one; 16 inputs a segment leave
-room for that in all six functions. The library computes the same functions in fp32 with the GPU's approximate
-instructions: docs/numerics.md, "Networks in fp16".
+room for that in all six functions. Sine's table is ``arch.float_sine``'s. The library computes the same functions in
+fp32 with the GPU's approximate instructions: docs/numerics.md, "Networks in fp16".
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,9 @@ __all__ = [
     "SEGMENT_BITS",
     "TABLE_FRACTION_BITS",
     "FloatActivationTable",
+    "fit_segments",
     "float_activation",
+    "float_activation_exact",
     "float_activation_table",
 ]
 
@@ -55,6 +57,7 @@ _SHARPNESS = 10.0  # K_ACT of tiny-cuda-nn's common_device.h
 _UNIT_BITS = 18
 _LARGEST_FP32 = float(np.finfo(np.float32).max)
 _SEARCH = (0, 1, -1, 2, -2, 3, -3)
+_STEEPEST = 4000  # units an input: what a ``c1`` of 16 bits holds, 3 of them behind the point, less the search
 
 
 def _softplus(x: np.ndarray) -> np.ndarray:
@@ -83,7 +86,7 @@ _FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "Tanh": np.tanh,
 }
 FLOAT_TABLE_ACTIVATIONS = tuple(_FUNCTIONS)
-"""Activations of ``fp16`` that take a table. Sine has none: from 16 on its neighbouring inputs are too far apart."""
+"""Activations of ``fp16`` whose table is segments alone. From 4 on, Sine's neighbouring inputs are too far apart."""
 
 
 def _numbers() -> np.ndarray:
@@ -91,7 +94,8 @@ def _numbers() -> np.ndarray:
     return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
 
 
-def _exact(name: str) -> np.ndarray:
+def float_activation_exact(name: str) -> np.ndarray:
+    """(65536,) float64: the activation of every fp16 number by its bits."""
     function = np.sin if name == "Sine" else _FUNCTIONS[name]
     with np.errstate(all="ignore"):
         return function(_numbers())
@@ -107,14 +111,14 @@ def float_activation(name: str) -> np.ndarray:
     """
     check_one_of("activation of a table", name, (*FLOAT_TABLE_ACTIVATIONS, "Sine"))
     with np.errstate(over="ignore"):
-        found = _exact(name).astype(np.float16)
+        found = float_activation_exact(name).astype(np.float16)
     found.flags.writeable = False
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class FloatActivationTable:
-    """The segments of one activation, by the upper ``SEGMENT_BITS`` of a number.
+    """Segments of one activation; of all but Sine every one, by the upper ``SEGMENT_BITS`` of a number.
 
     Parameters
     ----------
@@ -126,20 +130,23 @@ class FloatActivationTable:
     @property
     def words(self) -> np.ndarray:
         """Load data of each segment, int64."""
-        word, low = np.zeros(1 << SEGMENT_BITS, dtype=np.int64), 0
+        word, low = np.zeros_like(self.fields["c0"]), 0
         for name, (bits, _, _) in COEFFICIENTS.items():
             word |= (self.fields[name] & ((1 << bits) - 1)) << low
             low += bits
         return word
 
-    def evaluate(self) -> np.ndarray:
-        """(65536,) float16: what the segments give for every number, NaN for NaN."""
+    def values(self) -> np.ndarray:
+        """(segments, 16) float16: what they give for each of their inputs."""
         fields = self.fields
         magnitude = _magnitude(*(fields[name] for name in ("c0", "c1", "c2")))
         values = _rounded(magnitude, fields["exponent"])
         values[np.arange(1 << LOW_BITS) >= fields["infinite_from"][:, None]] = np.inf
-        values = np.where(fields["negative"][:, None] != 0, -values, values).reshape(-1)
-        return np.where(np.isnan(_numbers()), np.float16(np.nan), values)
+        return np.where(fields["negative"][:, None] != 0, -values, values)
+
+    def evaluate(self) -> np.ndarray:
+        """(65536,) float16: what the segments give for every number, NaN for NaN."""
+        return np.where(np.isnan(_numbers()), np.float16(np.nan), self.values().reshape(-1))
 
 
 def _magnitude(c0: np.ndarray, c1: np.ndarray, c2: np.ndarray) -> np.ndarray:
@@ -164,16 +171,31 @@ def float_activation_table(name: str) -> FloatActivationTable:
     """
     check_one_of("activation of a table", name, FLOAT_TABLE_ACTIVATIONS)
     side = 1 << LOW_BITS
-    wanted = float_activation(name).reshape(-1, side)
+    return fit_segments(float_activation_exact(name).reshape(-1, side), float_activation(name).reshape(-1, side))
+
+
+def fit_segments(exact: np.ndarray, wanted: np.ndarray) -> FloatActivationTable:
+    """Segments whose outcomes are ``wanted``.
+
+    Parameters
+    ----------
+    exact : (segments, 16) float64, of one sign in a segment, infinite only at its end; NaN: any outcome will do
+    wanted : the same, correctly rounded
+    """
+    side = 1 << LOW_BITS
     counts = ~np.isnan(wanted)
     infinite = np.isinf(wanted)
     finite = counts & ~infinite
     infinite_from = np.where(infinite.any(axis=1), infinite.argmax(axis=1), side)
-    exact = np.where(finite, np.abs(_exact(name)).reshape(-1, side), 0.0)
+    exact = np.where(finite, np.abs(exact), 0.0)
     top = exact.max(axis=1)
     # the unit in which the largest value of the segment has 18 bits, or the finest with an exponent of fp16
     exponent = np.maximum(np.frexp(np.maximum(top, 2.0**-40))[1] + 15, 1).astype(np.int64)
     scaled = np.ldexp(exact, (15 + _UNIT_BITS - exponent)[:, None])
+    steps = np.abs(np.diff(scaled, axis=1)) * (finite[:, 1:] & finite[:, :-1])
+    # a coarser one where a segment is too steep, as beside a zero
+    coarser = np.ceil(np.log2(np.maximum(steps.max(axis=1) / _STEEPEST, 1.0))).astype(np.int64)
+    exponent, scaled = exponent + coarser, np.ldexp(scaled, -coarser[:, None])
     c0, c1, c2 = _fit(scaled, exponent, np.abs(wanted), finite)
     fields = {
         "c0": c0, "c1": c1, "c2": c2, "exponent": exponent, "infinite_from": infinite_from,

@@ -111,6 +111,7 @@ class MlpEngineConfig:
     weight_tiles : tiles of weights the weight memory holds
     arithmetic : ``int8``, ``int16`` or ``fp16``, which gives a GPU's bits
     activation_tables : tables for activations that are not straight on both sides of zero, 0 (none built) to 7
+    sine : whether a table of ``fp16`` may be Sine's
     chunk : products that a dot unit of ``fp16`` adds in one step: 16 as FullyFusedMLP does, 8 as CutlassMLP does
     fission : whether the array can be split (``SPLITS``); nano_batch is then a multiple of 4. In ``fp16`` row halves
         need ``2 chunk`` rows
@@ -126,6 +127,7 @@ class MlpEngineConfig:
     weight_tiles: int = 16
     arithmetic: str = "int8"
     activation_tables: int = 0
+    sine: bool = False
     chunk: int = FULLY_FUSED_CHUNK
     fission: bool = False
     side_first: int = 0
@@ -145,6 +147,9 @@ class MlpEngineConfig:
         check_integer("max_layers", self.max_layers, 1, 8)
         check_integer("weight_tiles", self.weight_tiles, 1, MAX_WEIGHT_TILES)
         check_integer("activation_tables", self.activation_tables, 0, MAX_ACTIVATION_TABLES)
+        if self.sine:
+            check_one_of("arithmetic of an engine with sine", self.arithmetic, ("fp16",))
+            check_integer("activation_tables of an engine with sine", self.activation_tables, 1, MAX_ACTIVATION_TABLES)
         if self.fission:
             check_multiple("nano_batch of an engine with fission", self.nano_batch, POINT_BANKS, POINT_BANKS, 4096)
         check_integer("side_first", self.side_first, 0, self.max_width)
@@ -197,7 +202,7 @@ class MlpEngineConfig:
     def activations(self) -> tuple[str, ...]:
         """Activations the engine computes."""
         if self.floating and self.activation_tables:
-            return (*STRAIGHT_ACTIVATIONS, *FLOAT_TABLE_ACTIVATIONS)
+            return (*STRAIGHT_ACTIVATIONS, *FLOAT_TABLE_ACTIVATIONS, *(["Sine"] if self.sine else []))
         return INTEGER_ACTIVATIONS if self.activation_tables else STRAIGHT_ACTIVATIONS
 
     @property

@@ -15,17 +15,25 @@ Only engines with fission or side inputs have route registers.
 A weight row is one row of one tile: the ``cols`` weights of one input. Tile t holds weight rows ``t * rows`` and up.
 ``k`` is :func:`weight_word_bits` and ``p`` :func:`weights_per_word`; the first weight of a word is in its lowest bits.
 In ``fp16`` a layer register has no ``multiplier`` and ``shift``, places of a tile without a weight hold
-``arch.mlp_engine.NO_WEIGHT``, and tables are ``arch.float_activation``'s, of ``SEGMENT_BITS``.
+``arch.mlp_engine.NO_WEIGHT``, and tables are ``arch.float_activation``'s and ``arch.float_sine``'s, of
+``SEGMENT_BITS``.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from arch.activation_table import ActivationCurve, activation_table, negative_part, segment_bits
+from arch.activation_table import (
+    STRAIGHT_ACTIVATIONS,
+    ActivationCurve,
+    activation_table,
+    negative_part,
+    segment_bits,
+)
 from arch.checkpoint import MAX_REQUANTIZE_SHIFT, FloatMlp, QuantizedMlp
 from arch.errors import InputError, check_integer
-from arch.float_activation import FLOAT_TABLE_ACTIVATIONS, SEGMENT_BITS, float_activation_table
+from arch.float_activation import SEGMENT_BITS, float_activation_table
+from arch.float_sine import float_sine_table
 from arch.load import DATA_BITS, LoadImage, LoadTarget
 from arch.mlp_engine import NO_WEIGHT, MlpEngineConfig
 from arch.mlp_plan import PlannedLayer, plan_mlp
@@ -146,7 +154,7 @@ def _scalings(
     """Per layer, the fields of its requantisation and table; and the curves of the tables, in ``fp16`` their names."""
     if engine.floating:
         names = [layer.activation for network in networks for layer in network.config.layers]
-        tables = tuple(dict.fromkeys(name for name in names if name in FLOAT_TABLE_ACTIVATIONS))
+        tables = tuple(dict.fromkeys(name for name in names if name not in STRAIGHT_ACTIVATIONS))
         numbers = [tables.index(name) + 1 if name in tables else 0 for name in names]
         return [{"multiplier": 0, "shift": 0, "table": number} for number in numbers], tables
     curves = [curve for network in networks for curve in network.layer_curves]
@@ -193,7 +201,8 @@ def _table_words(tables: tuple[ActivationCurve, ...] | tuple[str, ...], engine: 
             f"not {engine.activation_tables}"
         )
     if engine.floating:
-        words, bits = [float_activation_table(name).words for name in tables], SEGMENT_BITS
+        made = [float_sine_table() if name == "Sine" else float_activation_table(name) for name in tables]
+        words, bits = [table.words for table in made], SEGMENT_BITS
     else:
         words = [activation_table(curve, engine.profile).words for curve in tables]
         bits = segment_bits(engine.profile)

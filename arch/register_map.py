@@ -115,9 +115,12 @@ class RegisterMap:
 def build_parameters(config: ClusterConfig) -> dict:
     """All that a build is made of, nested: every parameter but the clock, which the hardware does not know.
 
-    ``points_per_clock`` is ``ClusterConfig.beat_points``, and is left out where it is 1.
+    ``points_per_clock`` is ``ClusterConfig.beat_points``, and is left out where it is 1; the MLP engine's ``sine``
+    where it is not built.
     """
     parameters = {name: value for name, value in asdict(config).items() if name not in {"clock_hz", "points_per_clock"}}
+    if not config.nfp.mlp.sine:
+        del parameters["nfp"]["mlp"]["sine"]
     return parameters | ({"points_per_clock": config.beat_points} if config.beat_points > 1 else {})
 
 

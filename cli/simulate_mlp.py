@@ -229,7 +229,8 @@ def _engine(
     width = max(-(-widest // step) * step, 64)
     roomy = replace(
         build, rows=rows, cols=cols, max_width=width, weight_tiles=MAX_WEIGHT_TILES, activation_tables=len(tables),
-        side_first=_SIDE_FIRST_FP16 if build.floating else _SIDE_FIRST, side_inputs=_SIDE_INPUTS,
+        sine=build.floating and "Sine" in tables, side_inputs=_SIDE_INPUTS,
+        side_first=_SIDE_FIRST_FP16 if build.floating else _SIDE_FIRST,
     )  # fmt: skip
     if nano_batch is None:
         nano_batch = build.nano_batch

@@ -134,7 +134,8 @@ def _field(file: object) -> tuple[FloatField, int]:
 def _build(field: FloatField, processor: NfpConfig, chunk: int) -> NfpConfig:
     networks = field.config.networks
     tables = {layer.activation for network in networks for layer in network.layers} - set(STRAIGHT_ACTIVATIONS)
-    grid, mlp = field.config.grid, replace(processor.mlp, chunk=chunk, activation_tables=len(tables))
+    grid = field.config.grid
+    mlp = replace(processor.mlp, chunk=chunk, activation_tables=len(tables), sine="Sine" in tables)
     encoding = replace(whole_engine(grid, 1, arithmetic="fp16"), counters=False)
     widest = mlp.side_first if mlp.side_inputs else mlp.max_width
     levels = min(encoding.n_levels, widest // grid.n_features_per_level)

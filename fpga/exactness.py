@@ -4,12 +4,14 @@ Synthesises one level engine (2^11 rows of two features, three dimensions) and o
 in ``fp16`` for an ECP5, hierarchy kept, so that equal blocks are mapped once, and LUTs mapped by ``abc`` in a process
 of its own, since ``abc9`` stops on the level engine of ``fp16``; and places and routes the blocks that set the clock of
 ``fp16``, each alone with its inputs behind registers: no engine built of them is faster than the slowest.
-``--only energy`` is the energy proxy alone (:func:`energy_pj`). Prints the rows of docs/engines/floating.md.
+``activate_fp16_*`` are the activations of four columns. ``--only energy`` is the energy proxy alone
+(:func:`energy_pj`). Prints the rows of docs/engines/floating.md.
 """
 
 import argparse
 import statistics
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from amaranth.hdl import Module
@@ -27,6 +29,7 @@ from rtl.delay_line import DelayLine
 from rtl.encoding.grid_encoding import GridEncoding
 from rtl.floating.fused_multiply_add import FusedMultiplyAdd
 from rtl.floating.tensor_core_dot import TensorCoreDot
+from rtl.mlp.float_activate import FloatActivate
 from rtl.mlp.float_segment import FloatSegment
 from rtl.mlp.mlp_engine import MlpEngine
 from rtl.verilog import BUILD_ROOT, to_verilog
@@ -124,6 +127,8 @@ def engines() -> Iterator[tuple[str, _Make]]:
         yield f"mlp_{arithmetic}", partial(MlpEngine, MlpEngineConfig(**_ARRAY, arithmetic=arithmetic))
     table = MlpEngineConfig(**_ARRAY, arithmetic="fp16", activation_tables=1)
     yield "mlp_fp16_table", partial(MlpEngine, table)
+    for name, config in (("segments", table), ("sine", replace(table, sine=True))):
+        yield f"activate_fp16_{name}", partial(FloatActivate, config)
 
 
 def blocks() -> Iterator[tuple[str, _Make]]:

@@ -67,6 +67,8 @@ class FloatActivate(Component):
             above_zero = ~late.o[-1] & (late.o != 0) & (late.o <= FP16.special << FP16.mantissa_bits)
             below = Mux(negative.o == NegativePart.LEAKY, leak.o, 0)
             kept = above_zero | (negative.o == NegativePart.KEPT)
+            if self.config.sine:
+                kept |= negative.o == NegativePart.SINE
             m.d.comb += straight[c].eq(Mux(kept, late.o, below))
         if self.config.activation_tables:
             straight = self._look_up(m, straight)
@@ -78,8 +80,16 @@ class FloatActivate(Component):
         rest = FLOAT_TABLE_CYCLES - FLOAT_ACTIVATE_CYCLES
         m.submodules.tables = tables = FloatActivationUnit(self.config)
         m.submodules.straight = late = DelayLine(FP16.width * len(straight), rest)
-        m.submodules.looks_up = looks_up = DelayLine(1, FLOAT_TABLE_CYCLES)
+        # with Sine every column for itself: small numbers are what they are
+        found = [self.table != 0]
+        if self.config.sine:
+            m.d.comb += tables.sine.eq(self.negative == NegativePart.SINE)
+            found = [found[0] & ~itself for itself in tables.itself]
+        m.submodules.looks_up = looks_up = DelayLine(len(found), FLOAT_TABLE_CYCLES)
         m.d.comb += [getattr(tables, name).eq(getattr(self, name)) for name in table_members(self.config)]
         m.d.comb += [i.eq(own) for i, own in zip(tables.i, self.i, strict=True)]
-        m.d.comb += [tables.valid.eq(self.valid), looks_up.i.eq(self.table != 0), late.i.eq(Cat(*straight))]
-        return [Mux(looks_up.o, table, late.o.word_select(c, FP16.width)) for c, table in enumerate(tables.o)]
+        m.d.comb += [tables.valid.eq(self.valid), looks_up.i.eq(Cat(*found)), late.i.eq(Cat(*straight))]
+        return [
+            Mux(looks_up.o[c % len(found)], table, late.o.word_select(c, FP16.width))
+            for c, table in enumerate(tables.o)
+        ]

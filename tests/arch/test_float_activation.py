@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from arch.errors import InputError
 from arch.float_activation import (
     COEFFICIENTS,
     FLOAT_TABLE_ACTIVATIONS,
@@ -65,10 +64,3 @@ def test_functions_are_the_librarys() -> None:
     # e^10x has no fp32 number from here on, and the library computes it
     softplus, edge = float_activation("Softplus"), int(np.float16(8.875).view(np.uint16))
     assert np.isfinite(softplus[edge - 1]) and np.isinf(softplus[edge])
-
-
-def test_sine_has_no_table() -> None:
-    with pytest.raises(InputError) as error:
-        float_activation_table("Sine")
-    names = ", ".join(FLOAT_TABLE_ACTIVATIONS)
-    assert str(error.value) == f"activation of a table must be one of {names}, not 'Sine'"

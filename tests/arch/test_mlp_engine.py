@@ -32,6 +32,13 @@ def test_timing_formulas() -> None:
     assert [ENGINE.pass_cycles(n) for n in (1, 33, 34, 64)] == [33, 33, 34, 64]
 
 
+def test_sine_is_built_where_asked_for_and_costs_no_clock() -> None:
+    tables = replace(ENGINE, rows=16, arithmetic="fp16", activation_tables=1)
+    sine = replace(tables, sine=True)
+    assert sine.activations == (*tables.activations, "Sine")
+    assert (sine.latency_cycles, sine.min_pass_cycles) == (tables.latency_cycles, tables.min_pass_cycles)
+
+
 @pytest.mark.parametrize("rows", [4, 8, 64, 128])
 @pytest.mark.parametrize("arithmetic", ["int8", "int16"])
 def test_partial_sums_are_exact(rows: int, arithmetic: str) -> None:
@@ -51,6 +58,11 @@ def test_partial_sums_are_exact(rows: int, arithmetic: str) -> None:
         ({"max_layers": 9}, "max_layers must be an integer from 1 to 8, not 9"),
         ({"weight_tiles": 8193}, "weight_tiles must be an integer from 1 to 8192, not 8193"),
         ({"activation_tables": 8}, "activation_tables must be an integer from 0 to 7, not 8"),
+        ({"sine": True, "activation_tables": 1}, "arithmetic of an engine with sine must be one of fp16, not 'int8'"),
+        (
+            {"sine": True, "arithmetic": "fp16", "rows": 16},
+            "activation_tables of an engine with sine must be an integer from 1 to 7, not 0",
+        ),
         ({"arithmetic": "int4"}, "arithmetic must be one of int8, int16, fp16, not 'int4'"),
     ],
 )

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from arch.activation_table import activation_table
-from arch.checkpoint import QuantizedMlp
+from arch.checkpoint import FloatMlp, QuantizedMlp
 from arch.errors import InputError
+from arch.float_activation import float_activation_table
+from arch.float_sine import float_sine_table
 from arch.load import LoadTarget
 from arch.mlp import MlpConfig
 from arch.mlp_engine import MlpEngineConfig
@@ -146,3 +148,21 @@ def test_refuses_a_network_that_does_not_fit(seed: int) -> None:
     sentence = "weight_tiles of the MLP engine must be at least 66 for this network, not 59"
     with pytest.raises(InputError, match=f"^{sentence}$"):
         mlp_image(network(seed), small)
+
+
+def test_sine_has_a_table_and_a_mark_in_its_layers() -> None:
+    config = MlpConfig(n_input_dims=8, n_neurons=16, n_output_dims=4, activation="Sine", output_activation="Tanh")
+    engine = MlpEngineConfig(rows=16, cols=4, max_width=16, arithmetic="fp16", activation_tables=2, sine=True)
+    weights = tuple(np.zeros((layer.n_out, layer.n_in), np.float16) for layer in config.layers)
+    network = FloatMlp(config=config, weights=weights)
+    image = mlp_image(network, engine)
+    registers = image.data[image.target == LoadTarget.LAYER_REGISTER].tolist()
+    for field, expected in (("table", [1, 1, 2]), ("negative", [3, 3, 0])):
+        low, width = LAYER_FIELDS[field]
+        assert [register >> low & ((1 << width) - 1) for register in registers] == expected
+    words = image.data[image.target == LoadTarget.ACTIVATION_TABLE]
+    assert np.array_equal(words, np.concatenate([float_sine_table().words, float_activation_table("Tanh").words]))
+    names = ", ".join(replace(engine, sine=False).activations)
+    sentence = f"activation of layer 0 must be one of {names} on this MLP engine, not 'Sine'"
+    with pytest.raises(InputError, match=f"^{sentence}$"):
+        mlp_image(network, replace(engine, sine=False))

@@ -7,7 +7,7 @@ import pytest
 from arch.errors import InputError
 from arch.nfp import NFP_COUNTERS, ClusterConfig
 from arch.presets import NFPS
-from arch.register_map import ADDRESS_BITS, FieldKind, config_hash, register_map
+from arch.register_map import ADDRESS_BITS, FieldKind, build_parameters, config_hash, register_map
 
 CONFIG = ClusterConfig(nfp=NFPS["nfp-32x32"], n_nfps=3)
 
@@ -57,6 +57,19 @@ def test_the_hash_names_the_hardware_and_nothing_else() -> None:
     assert len({config_hash(config) for config in [CONFIG, *others]}) == 4
     assert config_hash(replace(CONFIG, clock_hz=2e8)) == config_hash(CONFIG)
     assert 0 <= config_hash(CONFIG) < 1 << 32
+
+
+def test_sine_is_named_where_it_is_built_alone() -> None:
+    """Builds without it keep the names they had before there was any."""
+    tables = replace(NFPS["nfp-16x16"].mlp, arithmetic="fp16", activation_tables=1)
+    encoding = replace(NFPS["nfp-16x16"].encoding, arithmetic="fp16")
+    plain, sine = (
+        replace(CONFIG, nfp=replace(NFPS["nfp-16x16"], encoding=encoding, mlp=replace(tables, sine=chosen)))
+        for chosen in (False, True)
+    )
+    assert "sine" not in build_parameters(plain)["nfp"]["mlp"]
+    assert build_parameters(sine)["nfp"]["mlp"]["sine"] is True
+    assert config_hash(plain) != config_hash(sine)
 
 
 def test_an_unknown_name_is_refused() -> None:

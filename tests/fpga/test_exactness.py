@@ -23,4 +23,4 @@ def test_energy_is_the_sum_of_the_operations() -> None:
 
 def test_what_is_measured_has_names_of_its_own() -> None:
     names = [name for name, _ in (*engines(), *blocks())]
-    assert len(set(names)) == len(names) == 9
+    assert len(set(names)) == len(names) == 11

@@ -42,6 +42,12 @@ OTHERS = [
         ),
     ),
     (MlpConfig(n_input_dims=64, n_neurons=32, n_hidden_layers=1, n_output_dims=40, output_activation="Tanh"),),
+    (
+        MlpConfig(
+            n_input_dims=48, n_neurons=32, n_hidden_layers=2, n_output_dims=3, activation="Sine",
+            output_activation="Tanh",
+        ),
+    ),
 ]  # fmt: skip
 
 
@@ -111,7 +117,7 @@ def test_a_gpus_bits_in_the_models_clocks(seed):
 @pytest.mark.long
 @pytest.mark.parametrize("chunk", [8, 16])
 def test_steps_of_eight_and_tables(chunk, seed):
-    engine = replace(ENGINE, chunk=chunk, activation_tables=2)
+    engine = replace(ENGINE, chunk=chunk, activation_tables=2, sine=True)
     _check(engine, [*NETWORKS[:2], *OTHERS], 200, seed)
 
 

@@ -1,5 +1,7 @@
 """Activations of fp16, every number through the RTL."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from arch.activation_table import STRAIGHT_ACTIVATIONS, negative_part
 from arch.float_activation import FLOAT_TABLE_ACTIVATIONS, SEGMENT_BITS, float_activation_table
+from arch.float_sine import float_sine_table
 from arch.load import LoadImage, LoadTarget
 from arch.mlp_engine import MlpEngineConfig
 from reference.activation import activate_fp16
@@ -19,13 +22,15 @@ from sim.cosim.simulator import RtlSimulator
 
 COLS, TABLES = 4, 2
 CONFIG = MlpEngineConfig(rows=16, cols=COLS, arithmetic="fp16", activation_tables=TABLES)
+WITH_SINE = replace(CONFIG, sine=True)
 SUMS = data.StructLayout({"negative": 2, "table": 2, "values": data.ArrayLayout(16, COLS)})
 
 
 class OnStreams(wiring.Component):
     """The activations between two streams that never wait, and a load port."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: MlpEngineConfig) -> None:
+        self.config = config
         super().__init__(
             {
                 "load": In(stream.Signature(LoadLayout())),
@@ -36,7 +41,7 @@ class OnStreams(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.activate = activate = FloatActivate(CONFIG)
+        m.submodules.activate = activate = FloatActivate(self.config)
         lost = Signal()  # a result that nobody took stops everything: the run ends in its hang guard
         with m.If(self.o.valid & ~self.o.ready):
             m.d.sync += lost.eq(1)
@@ -57,35 +62,44 @@ class OnStreams(wiring.Component):
 
 
 @pytest.mark.cosim
-def test_every_number(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        (CONFIG, FLOAT_TABLE_ACTIVATIONS),
+        # both tables are Sine's once; beside the one that has infinities and zeros of both signs
+        (WITH_SINE, ("SiLU", "Sine", "Sine", "Tanh")),
+    ],
+    ids=["segments", "sine"],
+)
+def test_every_number(config: MlpEngineConfig, names: tuple[str, ...], seed: int) -> None:
     """Each column has all 65,536 numbers, in an order of its own; the activation changes from clock to clock."""
     rng = np.random.default_rng(seed)
     numbers = np.stack([rng.permutation(1 << 16) for _ in range(COLS)], axis=1)
-    names = [*STRAIGHT_ACTIVATIONS, *FLOAT_TABLE_ACTIVATIONS]
     halves = torch.from_numpy(np.arange(1 << 16, dtype=np.uint16).view(np.float16).copy())
-    golden = np.stack([_bits(name, activate_fp16(name, halves)) for name in names])
-    seen = np.zeros((len(names), COLS, 1 << 16), dtype=bool)
-    with RtlSimulator(OnStreams(), "float_activate", seed=seed) as simulator:
-        for first in range(0, len(FLOAT_TABLE_ACTIVATIONS), TABLES):
-            tables = FLOAT_TABLE_ACTIVATIONS[first : first + TABLES]
-            words = np.concatenate([float_activation_table(name).words for name in tables])
+    with RtlSimulator(OnStreams(config), f"float_activate_{config.sine}", seed=seed) as simulator:
+        for first in range(0, len(names), TABLES):
+            tables = names[first : first + TABLES]
+            made = [float_sine_table() if name == "Sine" else float_activation_table(name) for name in tables]
+            words = np.concatenate([table.words for table in made])
             image = LoadImage.of(LoadTarget.ACTIVATION_TABLE, np.arange(TABLES << SEGMENT_BITS), words)
             load = {"target": image.target, "address": image.address, "data": image.data}
             simulator.run({"load": pack_payloads(LoadLayout(), load)}, {}, max_cycles=1 << 15)
-            there = np.array([*range(len(STRAIGHT_ACTIVATIONS)), *(len(STRAIGHT_ACTIVATIONS) + first + np.arange(2))])
+            there = [*STRAIGHT_ACTIVATIONS, *tables]
+            golden = np.stack([_bits(name, activate_fp16(name, halves)) for name in there])
+            seen = np.zeros((len(there), COLS, 1 << 16), dtype=bool)
             for turn in range(len(there)):
-                chosen = there[(np.arange(1 << 16) + turn) % len(there)]
-                table = np.maximum(chosen - len(STRAIGHT_ACTIVATIONS) - first + 1, 0) * (chosen >= 3)
-                negative = np.array([int(negative_part(name)) for name in names])[chosen]
+                chosen = (np.arange(1 << 16) + turn) % len(there)
+                table = np.maximum(chosen - len(STRAIGHT_ACTIVATIONS) + 1, 0)
+                negative = np.array([int(negative_part(name)) for name in there])[chosen]
                 sums = pack_payloads(SUMS, {"negative": negative, "table": table, "values": numbers})
                 run = simulator.run({"i": sums}, {"o": len(sums)}, max_cycles=len(sums) + 100)
-                assert run.cycles == len(sums) + CONFIG.activate_cycles
+                assert run.cycles == len(sums) + config.activate_cycles
                 layout = data.StructLayout({"values": data.ArrayLayout(16, COLS)})
                 found = unpack_payloads(layout, run.outputs["o"])["values"]
                 assert np.array_equal(found, golden[chosen[:, None], numbers])
                 for c in range(COLS):
                     seen[chosen, c, numbers[:, c]] = True
-    assert seen.all()
+            assert seen.all()
 
 
 def _bits(name: str, values: torch.Tensor) -> np.ndarray:

@@ -41,6 +41,19 @@ CASES = {
         10,
         "1x1",
     ),
+    # sums of every size, in both layers through the table; the straight layers of others are the cases above
+    "sine": (
+        MlpEngineConfig(
+            rows=16, cols=4, nano_batch=8, max_width=16, max_layers=3, weight_tiles=8, arithmetic="fp16",
+            activation_tables=1, sine=True,
+        ),
+        MlpConfig(
+            n_input_dims=16, n_neurons=4, n_hidden_layers=1, n_output_dims=4, activation="Sine",
+            output_activation="Sine",
+        ),
+        30,
+        "1x1",
+    ),
     # the library adds the products of so many outputs in steps of 8: the neurons lie apart
     "wide-outputs": (
         MlpEngineConfig(rows=16, cols=4, nano_batch=8, max_width=32, max_layers=3, weight_tiles=32, arithmetic="fp16"),
@@ -63,6 +76,8 @@ def test_a_gpus_bits_in_the_models_clocks(case: str, seed: int) -> None:
     )
     network = FloatMlp(config=config, weights=weights)
     inputs = rng.standard_normal((vectors, engine.max_width)).astype(np.float16)
+    if engine.sine:
+        inputs *= np.float16(2) ** rng.integers(-14, 14, (vectors, 1)).astype(np.float16)
     inputs[:, config.n_input_dims :] = np.inf  # what the network does not read must not matter
     read = torch.from_numpy(inputs[:, : config.n_input_dims])
     golden = mlp_fp16(config, weights, read, chunk=engine.chunk).numpy().view(np.int16)
