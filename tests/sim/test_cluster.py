@@ -78,7 +78,8 @@ def test_a_frame_on_four_processors(config: ClusterConfig, shape: FieldConfig, s
 
 @pytest.mark.cosim
 @pytest.mark.long
-def test_two_processors_give_a_gpus_bits(seed: int) -> None:
+@pytest.mark.parametrize("points_per_clock", [1, 2])
+def test_two_processors_give_a_gpus_bits(points_per_clock: int, seed: int) -> None:
     """In ``fp16``: fp32 coordinates, some outside the square, through two processors; every bit and every clock."""
     from sim.cosim.engine import cluster_simulator
 
@@ -89,7 +90,7 @@ def test_two_processors_give_a_gpus_bits(seed: int) -> None:
         ),
         max_outputs=3,
     )
-    config = ClusterConfig(nfp=nfp, n_nfps=2)
+    config = ClusterConfig(nfp=nfp, n_nfps=2, points_per_clock=points_per_clock)
     shape = replace(FIELD, network=MlpConfig(n_input_dims=4, n_neurons=16, n_hidden_layers=1, n_output_dims=3))
     field = random_float_field(shape, seed=seed)
     positions = np.random.default_rng(seed).uniform(-0.1, 1.1, (3000, 2)).astype(np.float32)
