@@ -118,8 +118,8 @@ def leaky_multiplier(multiplier: int) -> int:
 
 def negative_multiplier(activation: str, multiplier: int) -> int:
     """The multiplier of negative accumulators in a layer whose other ones take ``multiplier``."""
-    part = negative_part(activation)
-    return {NegativePart.KEPT: multiplier, NegativePart.ZERO: 0, NegativePart.LEAKY: leaky_multiplier(multiplier)}[part]
+    others = {NegativePart.ZERO: 0, NegativePart.LEAKY: leaky_multiplier(multiplier)}
+    return others.get(negative_part(activation), multiplier)
 
 
 @dataclass(frozen=True, kw_only=True)
