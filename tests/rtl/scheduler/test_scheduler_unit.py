@@ -191,6 +191,31 @@ def test_a_running_unit_takes_no_load_and_no_start_and_runs_again(simulate_block
     simulate_block(dut, testbench, limit=500)
 
 
+def test_a_word_that_waits_changes_nothing_of_what_runs(simulate_block: Callable[..., None]) -> None:
+    body = program(nano("a", "gemm"), nano("b", "gemv"), count=3)
+    dut = SchedulerUnit(CONFIG)
+
+    async def testbench(ctx: object) -> None:
+        await load(ctx, dut, body)
+        await start(ctx, dut)
+        # a control word that would make the program its first nano-operation alone
+        ctx.set(dut.load.payload, {"table": 2, "address": 0, "data": 0})
+        ctx.set(dut.load.valid, 1)
+        offers = []
+        # the second is an iteration ahead, and waits for the third
+        for unit in (1, 1, 0, 0, 1, 0):
+            for _ in range(6):
+                offers += [number for number in range(2) if ctx.get(dut.issue[number].valid)]
+                await ctx.tick()
+            assert not ctx.get(dut.load.ready)
+            await complete(ctx, dut, unit, unit)
+        assert sorted(offers) == [0] * 3 + [1] * 3
+        await ctx.tick()
+        assert ctx.get(dut.done) and not ctx.get(dut.protocol_error)
+
+    simulate_block(dut, testbench, limit=500)
+
+
 def test_unexpected_completions_are_ignored_and_reported(simulate_block: Callable[..., None]) -> None:
     body = program(nano("a", "gemm"), nano("b", "gemv", Predecessor(operation="A")))
     dut = SchedulerUnit(CONFIG)
