@@ -13,6 +13,7 @@ from pathlib import Path
 from arch.errors import InputError
 from arch.release import ReleaseConfig
 from arch.whole_file import write_whole
+from fpga.empty_rows import leave_rows_empty
 from fpga.flow import WIRE_PS, pack, routed_clock, run_yosys, synthesised_cells
 from fpga.multiplier_registers import absorb_registers
 from fpga.pins import with_pins
@@ -44,6 +45,8 @@ _MEMORIES = {
 """As far as memories are mapped, module by module."""
 
 _DEVICES = {"ecp5-tiny": ("--45k", "--package", "CABGA554"), "ecp5-85f": ("--85k", "--package", "CABGA756")}
+_EMPTY_ROWS = 4
+"""Every so-manyth row of logic is left empty. With none, the router does not end for ``ecp5-tiny``."""
 _KINDS = {
     "ecp5": {
         "luts": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4},
@@ -138,6 +141,7 @@ def place_and_route(release: ReleaseConfig, *, seed: int) -> tuple[float, Path]:
     The placer and the router aim at the clock the build must reach: a higher one makes more paths urgent than are.
     """
     whole = with_pins(_stem(release))
+    leave_rows_empty(whole.with_suffix(".json"), whole.name, release.device.name, every=_EMPTY_ROWS)
     aim = ("--speed", "6", "--freq", str(TARGET_MHZ[release.name]), "--router", "router2")
     clock = routed_clock(whole, seed=seed, out_of_context=False, device=(*_DEVICES[release.name], *aim))
     return clock, pack(whole, seed=seed)
