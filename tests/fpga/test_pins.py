@@ -41,7 +41,7 @@ def test_ports_become_registers(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_the_whole_is_routed_and_packed(tmp_path: Path) -> None:
-    device = ("--45k", "--package", "CABGA554", "--speed", "6", "--freq", "80", "--router", "router2")
+    device = ("--45k", "--package", "CABGA554", "--speed", "6", "--freq", "80")
     _, stem = _whole(tmp_path)
     assert routed_clock(stem, seed=1, out_of_context=False, device=device) > 100
     assert pack(stem, seed=1).stat().st_size > 10_000
