@@ -20,7 +20,9 @@ _FPGAS = {name: release for name, release in RELEASES.items() if release.device 
 def fpga(
     *,
     release: Annotated[str, typer.Option("--preset", help=f"Released build: {', '.join(_FPGAS)}.")],
-    seeds: Annotated[int, typer.Option(help="Placements to try on an ECP5, with the placer's seeds 1 to N.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(help="Placements to try on an ECP5: N seeds of the placer, from the preset's first one on.")
+    ] = 1,
     out: Annotated[Path | None, typer.Option(help="Directory for the bitstream of the fastest placement.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -36,14 +38,15 @@ def fpga(
             raise InputError(f"out must be left out for {release}: no open router exists for {config.device.name}")
         check_directory(out)
 
-    from fpga.release import TARGET_MHZ, place_and_route, synthesise
+    from fpga.release import FIRST_SEED, TARGET_MHZ, place_and_route, synthesise
 
     target, clocks = TARGET_MHZ.get(release), {}
     with progress(f"synthesising {release}") as update:
         cells = asdict(synthesise(config))
         primitives = cells.pop("primitives")
-        for seed in range(1, seeds + 1 if target else 1):
-            update(seed, seeds + 1, f"placing and routing, seed {seed}")
+        first = FIRST_SEED.get(release, 0)
+        for seed in range(first, first + seeds if target else first):
+            update(seed - first + 1, seeds + 1, f"placing and routing, seed {seed}")
             clocks[seed], bitstream = place_and_route(config, seed=seed)
             if clocks[seed] == max(clocks.values()):
                 fastest = bitstream

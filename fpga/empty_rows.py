@@ -17,8 +17,8 @@ __all__ = ["leave_rows_empty"]
 
 _TILE = re.compile(r"R(\d+)C(\d+)")
 _LOGIC_TILE = "PLC2"
-_LUTS = [f"SLICE{slice_}.K{half}" for slice_ in "ABCD" for half in "01"]
-"""Look-up tables of a tile, as nextpnr names them."""
+_LUTS = [slice_ + half for slice_ in "ABCD" for half in "01"]
+"""Look-up tables of a tile: slice and half of it."""
 _CONSTANT = {
     "hide_name": 0,
     "type": "LUT4",
@@ -46,8 +46,9 @@ def leave_rows_empty(netlist: Path, top: str, device: str, *, every: int) -> int
     )
     taken = [(row, column, lut) for row, column in _logic_tiles(device) if row % every == 0 for lut in _LUTS]
     for bit, (row, column, lut) in enumerate(taken, last + 1):
-        cells[f"empty_{row}_{column}_{lut}"] = _CONSTANT | {
-            "attributes": {"BEL": f"X{column}/Y{row}/{lut}"},
+        # nextpnr takes cells in the order of their names, so other names here are another placement
+        cells[f"channel_{row}_{column}_{lut}"] = _CONSTANT | {
+            "attributes": {"BEL": f"X{column}/Y{row}/SLICE{lut[0]}.K{lut[1]}"},
             "connections": {pin: ["0"] for pin in "ABCD"} | {"Z": [bit]},
         }
     write_whole(netlist, json.dumps(design))

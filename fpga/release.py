@@ -21,10 +21,13 @@ from rtl.modular import modular_verilog
 from rtl.nfp_top import NfpTop
 from rtl.verilog import BUILD_ROOT
 
-__all__ = ["TARGET_MHZ", "BuildCells", "memory_blocks", "place_and_route", "synthesise"]
+__all__ = ["FIRST_SEED", "TARGET_MHZ", "BuildCells", "memory_blocks", "place_and_route", "synthesise"]
 
 TARGET_MHZ = {"ecp5-tiny": 80.0, "ecp5-85f": 60.0}
 """Clock a routed build must reach; less is negative slack."""
+
+FIRST_SEED = {"ecp5-tiny": 2, "ecp5-85f": 1}
+"""Seed of the placer to try first, for ``ecp5-tiny`` that of docs/release.md: not every placement can be routed."""
 
 _ECP5 = (
     "read_verilog {top}.v; synth_ecp5 -nowidelut -top {top} -run begin:map_luts; "

@@ -38,10 +38,10 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 @pytest.mark.parametrize(
     "case",
     [
-        (40000, {1: 79.0, 2: 81.0, 3: 80.5}, 0, ""),
-        (40000, {1: 80.0}, 0, ""),
-        (40000, {1: 79.9, 2: 70.0}, 1, "too slow for its clock"),
-        (43849, {1: 90.0}, 1, "too large for its device"),
+        (40000, {2: 79.0, 3: 81.0, 4: 80.5}, 0, ""),
+        (40000, {2: 80.0}, 0, ""),
+        (40000, {2: 79.9, 3: 70.0}, 1, "too slow for its clock"),
+        (43849, {2: 90.0}, 1, "too large for its device"),
     ],
 )
 def test_the_exit_code_and_the_bitstream(
