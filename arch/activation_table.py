@@ -82,9 +82,9 @@ class NegativePart(IntEnum):
     SINE = 3
 
 
-_NEGATIVE_PARTS = {"ReLU": NegativePart.ZERO, "LeakyReLU": NegativePart.LEAKY}
+_NEGATIVE_PARTS = {"ReLU": NegativePart.ZERO, "LeakyReLU": NegativePart.LEAKY, "Sine": NegativePart.SINE}
 
-STRAIGHT_ACTIVATIONS = ("None", *_NEGATIVE_PARTS)
+STRAIGHT_ACTIVATIONS = ("None", "ReLU", "LeakyReLU")
 """Activations that are straight on both sides of zero and take no table."""
 
 INTEGER_ACTIVATIONS = (*STRAIGHT_ACTIVATIONS, *TABLE_ACTIVATIONS)
@@ -108,7 +108,7 @@ def offset_fraction_bits(profile: IntegerProfile) -> int:
 
 def negative_part(activation: str) -> NegativePart:
     """What ``activation`` makes of negative accumulators; a table takes them as they are, but Sine's."""
-    return (_NEGATIVE_PARTS | {"Sine": NegativePart.SINE}).get(activation, NegativePart.KEPT)
+    return _NEGATIVE_PARTS.get(activation, NegativePart.KEPT)
 
 
 def leaky_multiplier(multiplier: int) -> int:
