@@ -44,9 +44,9 @@ def fpga(
     with progress(f"synthesising {release}") as update:
         cells = asdict(synthesise(config))
         primitives = cells.pop("primitives")
-        first = FIRST_SEED.get(release, 0)
-        for seed in range(first, first + seeds if target else first):
-            update(seed - first + 1, seeds + 1, f"placing and routing, seed {seed}")
+        tried = range(FIRST_SEED[release], FIRST_SEED[release] + seeds) if target else ()
+        for number, seed in enumerate(tried, 1):
+            update(number, seeds + 1, f"placing and routing, seed {seed}")
             clocks[seed], bitstream = place_and_route(config, seed=seed)
             if clocks[seed] == max(clocks.values()):
                 fastest = bitstream
