@@ -10,7 +10,8 @@ from arch.errors import InputError, check_one_of
 from cli.output import JsonOption, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from sim.machine.frame import AverageSpeedup, FrameRow
+    from sim.machine.frame import AverageSpeedup
+    from sim.machine.frame_columns import FrameRow
 
 __all__ = ["frame", "print_frames"]
 
@@ -28,31 +29,40 @@ def frame(
     mode: Annotated[
         str, typer.Option(help="Points of a frame: paper (from published frame times) or scene (rays marched).")
     ] = "paper",
+    sm_memory_share: Annotated[
+        float,
+        typer.Option(
+            help="Part of the time of the kernels around the field, 0 to 1, in which they keep the memory busy."
+        ),
+    ] = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Time a frame on the GPU alone and with its encoding and networks moved to an NGPC."""
     from sim.machine.frame import assumptions, average_speedups, frame_table
-    from sim.machine.kernel_match import kernel_matches
+    from sim.machine.kernel_match import MEASURED_POINTS, kernel_matches
     from sim.machine.scene_frame import scene_assumptions, scene_table
 
     check_one_of("mode", mode, ("paper", "scene"))
+    apps, encodings, resolutions = _names(app), _names(encoding), _names(resolution)
     with progress("timing frames") as update:
         rows = (frame_table if mode == "paper" else scene_table)(
-            apps=app.split(","),
-            encodings=encoding.split(","),
-            resolutions=resolution.split(","),
+            apps=apps,
+            encodings=encodings,
+            resolutions=resolutions,
             n_nfps=_integers("n_nfp", n_nfp),
             gpu=gpu,
             tables=tables,
+            sm_memory_share=sm_memory_share,
             update=update,
         )
     averages = average_speedups(rows, gpu) if mode == "paper" else []
     grounds = assumptions(gpu) + (scene_assumptions() if mode == "scene" else [])
-    matches = kernel_matches(gpu, apps=app.split(","), encodings=encoding.split(","))
+    matches = kernel_matches(gpu, apps=apps, encodings=encodings)
     if json:
         print_json(
             {
                 "points_from": mode,
+                "sm_memory_share": sm_memory_share,
                 "rows": [asdict(row) for row in rows],
                 "averages": [asdict(average) for average in averages],
                 "matches": [asdict(match) for match in matches],
@@ -63,17 +73,13 @@ def frame(
     print_frames(rows, averages, grounds)
     if matches:
         columns = (
-            "app",
-            "encoding",
-            "GPU",
-            "its Gpoint/s",
-            "NFPs",
-            "their Gpoint/s",
-            "memory Gpoint/s",
-            "GPU nJ",
+            "app", "encoding", "GPU", "its Gpoint/s", "mark", "NFPs", "their Gpoint/s", "memory Gpoint/s", "GPU nJ",
             "nJ",
+        )  # fmt: skip
+        caption = (
+            f"Both take {MEASURED_POINTS} points at once; the study's largest cluster has 64 NFPs. "
+            "nJ a point: the GPU's board as measured; the cluster's table reads and multiply-adds, modelled."
         )
-        caption = "nJ a point: the GPU's board as measured; the cluster's table reads and multiply-adds, modelled."
         print_table(
             "Cluster that matches the GPU's fused kernel", columns, [astuple(match) for match in matches], caption
         )
@@ -111,8 +117,13 @@ def print_frames(rows: Sequence["FrameRow"], averages: Sequence["AverageSpeedup"
         print_table("Mean of the four applications beside the published mean", columns, [astuple(a) for a in averages])
 
 
+def _names(text: str) -> list[str]:
+    """The names of a list, each once."""
+    return list(dict.fromkeys(text.split(",")))
+
+
 def _integers(what: str, text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
         raise InputError(f"{what} must be whole numbers separated by commas, not {text!r}") from error

@@ -19,7 +19,8 @@ from report.perfetto import perfetto_trace
 from report.picture import png_bytes, write_png
 
 if TYPE_CHECKING:
-    from sim.machine.frame import AverageSpeedup, FrameRow
+    from sim.machine.frame import AverageSpeedup
+    from sim.machine.frame_columns import FrameRow
     from sim.machine.timeline import Timeline
     from sim.machine.tokens import TokenTiming
 
@@ -47,8 +48,9 @@ def report(
     Leaves report.html, trace.json, results.json, pictures/ and verilog/ in the directory. Exit code 1 if the RTL
     differs from the golden model or its clocks from the cycle model's.
     """
-    from sim.machine.frame import MODES, assumptions, average_speedups, frame_pipeline, frame_table
+    from sim.machine.frame import assumptions, average_speedups, frame_pipeline, frame_table
     from sim.machine.frame_baseline import FrameBaseline
+    from sim.machine.frame_columns import CLUSTER_MODES
     from sim.machine.tokens import time_tokens
 
     config = preset("processor", NFPS, processor)
@@ -61,7 +63,7 @@ def report(
         frames = frame_table(encodings=["hashgrid", "densegrid", "lowres"], update=update)
     averages = average_speedups(frames)
     baseline = FrameBaseline.named("rtx3090")
-    pipelines = [frame_pipeline(baseline, **_SHOWN_FRAME, mode=mode) for mode in MODES[1:]]
+    pipelines = [frame_pipeline(baseline, **_SHOWN_FRAME, mode=mode) for mode in CLUSTER_MODES]
     frame_timelines = {pipeline.name: pipeline.timeline() for pipeline in pipelines}
     with progress("timing tokens"):
         tokens = time_tokens()

@@ -31,6 +31,8 @@ class FramePipeline:
     rest_us : the GPU's remaining kernels
     memory_us : the memory hands the batch to the cluster and takes the results, at the same time; the cluster's stage
         takes the longer of the two
+    rest_memory_us : of another batch, the memory serves what the remaining kernels move besides points and results; the
+        cluster's traffic waits that long
     """
 
     name: str
@@ -40,6 +42,7 @@ class FramePipeline:
     ngpc_us: float
     rest_us: float
     memory_us: float = 0.0
+    rest_memory_us: float = 0.0
 
     def __post_init__(self) -> None:
         check_integer("batches", self.batches, 1, 1 << 19)
@@ -57,13 +60,14 @@ class FramePipeline:
     @property
     def stages_us(self) -> dict[str, float]:
         """Time of a batch in each stage, in the order it passes them."""
-        return {"launch": self.launch_us, "ngpc": max(self.ngpc_us, self.memory_us), "rest": self.rest_us}
+        served_us = self.memory_us + self.rest_memory_us
+        return {"launch": self.launch_us, "ngpc": max(self.ngpc_us, served_us), "rest": self.rest_us}
 
     @property
     def limiter(self) -> str:
         """The longest stage; ``memory`` if that is the cluster's and it waits for the memory."""
         longest = max(self.stages_us, key=self.stages_us.__getitem__)
-        return "memory" if longest == "ngpc" and self.memory_us > self.ngpc_us else longest
+        return "memory" if longest == "ngpc" and self.stages_us["ngpc"] > self.ngpc_us else longest
 
     @property
     def frame_us(self) -> float:

@@ -30,18 +30,20 @@ class PointTraffic:
     ----------
     bytes_in : coordinates in whole bytes, and NeRF's direction code
     bytes_out : one value an output
+    passes : how often the cluster reads a point: once for each part of a table that is loaded in parts
     """
 
     bytes_in: int
     bytes_out: int
+    passes: int = 1
 
     @property
     def total(self) -> int:
         """What the cluster moves for a point."""
-        return self.bytes_in + self.bytes_out
+        return self.bytes_in * self.passes + self.bytes_out
 
 
-def point_traffic(field: FieldConfig, value_bits: int = 8) -> PointTraffic:
+def point_traffic(field: FieldConfig, value_bits: int = 8, *, passes: int = 1) -> PointTraffic:
     """Bytes of a point of ``field`` with values of ``value_bits``: coordinates of 24 bits take 4 bytes each."""
     coordinate = 1 << ((COORDINATE.fraction_bits + 8) // 8 - 1).bit_length()
     value = value_bits // 8
@@ -49,6 +51,7 @@ def point_traffic(field: FieldConfig, value_bits: int = 8) -> PointTraffic:
     return PointTraffic(
         bytes_in=field.grid.n_pos_dims * coordinate + (DIRECTION_DIMS * value if nerf else 0),
         bytes_out=(_NERF_RESULTS if nerf else field.network.n_output_dims) * value,
+        passes=passes,
     )
 
 
@@ -76,10 +79,10 @@ def _memory_rate(memory: str, traffic: PointTraffic, points: int) -> tuple[float
         now, other = step % 2, 1 - step % 2
         run = system.run(
             *_interleaved(
-                (inputs[other], sizes[0], 1),  # SMs write the next batch's points
-                (inputs[now], sizes[0], 0),  # the cluster reads this batch's
-                (results[now], sizes[1], 1),  # and writes its results
-                (results[other], sizes[1], 0),  # SMs read the last batch's results
+                (inputs[other], sizes[0], 1, 1),  # SMs write the next batch's points
+                (inputs[now], sizes[0], 0, traffic.passes),  # the cluster reads this batch's
+                (results[now], sizes[1], 1, 1),  # and writes its results
+                (results[other], sizes[1], 0, 1),  # SMs read the last batch's results
             )
         )
         if step >= 2:
@@ -88,11 +91,12 @@ def _memory_rate(memory: str, traffic: PointTraffic, points: int) -> tuple[float
     return 2 * points / total_ns * 1e9, dram_bytes / (2 * points)
 
 
-def _interleaved(*streams: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _interleaved(*streams: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Addresses and write flags of streams of first address, bytes, whether they write, and how often they pass."""
     addresses, writes, order = [], [], []
-    for first, size, write in streams:
-        count = -(-size // _SECTOR)
-        addresses.append(first + np.arange(count, dtype=np.int64) * _SECTOR)
+    for first, size, write, passes in streams:
+        count = -(-size // _SECTOR) * passes
+        addresses.append(first + np.arange(count, dtype=np.int64) % max(1, count // passes) * _SECTOR)
         writes.append(np.full(count, write, dtype=np.uint8))
         # whole lines at a time, as warps and bursts bring them
         order.append((np.arange(count) // 4 + 0.5) / max(1, count))

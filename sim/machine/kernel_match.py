@@ -6,15 +6,15 @@ from math import ceil
 
 from arch.field import APPS
 from arch.presets import FIELDS
-from sim.machine.cluster_batch import ENCODINGS, preset_nfp, preset_rate
-from sim.machine.frame import BATCH_POINTS
+from sim.machine.cluster_batch import CLOCK_HZ, ENCODINGS, cluster_clk, preset_nfp, preset_rate
 from sim.machine.frame_baseline import FrameBaseline
 from sim.machine.frame_traffic import memory_rate, point_traffic
 from sim.machine.silicon import nfp_silicon
 
-__all__ = ["KernelMatch", "kernel_matches"]
+__all__ = ["MEASURED_POINTS", "KernelMatch", "kernel_matches"]
 
-_CLOCK_HZ = 1e9
+MEASURED_POINTS = 1 << 21
+"""Points of the measured kernel's batch; the cluster is given as many, in one batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,10 @@ class KernelMatch:
     Parameters
     ----------
     app, encoding, gpu : the case
-    gpu_gpoints_per_s : the GPU's fused kernel, billions of points a second, measured
+    gpu_gpoints_per_s : the GPU's fused kernel, billions of points a second
+    gpu_mark : ``M`` as measured, ``D`` where another field's kernel stands in
     n_nfp : processors at 1 GHz that take as many; the study's largest cluster has 64
-    ngpc_gpoints_per_s : what they take, from the cycle models
+    ngpc_gpoints_per_s : what they take, from the cycle models: whole nano-batches, and engines that start empty
     memory_gpoints_per_s : what the GPU's memory could hand them, from the memory model
     gpu_nj_per_point : of the whole board, measured; None where it was not
     ngpc_nj_per_point : modelled: table reads and logic, without leakage and the memory traffic of points and results
@@ -36,6 +37,7 @@ class KernelMatch:
     encoding: str
     gpu: str
     gpu_gpoints_per_s: float
+    gpu_mark: str
     n_nfp: int
     ngpc_gpoints_per_s: float
     memory_gpoints_per_s: float
@@ -63,18 +65,25 @@ def _match(baseline: FrameBaseline, app: str, encoding: str) -> KernelMatch:
     field = FIELDS[f"{app}_{ENCODINGS[encoding]}"]
     nfp = preset_nfp(app, encoding)
     clk_per_point = preset_rate(app, encoding).clk_per_point
-    per_nfp = _CLOCK_HZ / clk_per_point
-    gpu_rate = 1e9 / baseline.kernel_ns_per_point[encoding][app].value
-    n_nfp = ceil(gpu_rate / per_nfp)
-    fed, _ = memory_rate(baseline.gpu, point_traffic(field), BATCH_POINTS)
+    kernel = baseline.kernel_ns_per_point[encoding][app]
+    n_nfp = ceil(clk_per_point / kernel.value)
+
+    def taken(n_nfp: int) -> float:
+        """Points a nanosecond."""
+        return MEASURED_POINTS / cluster_clk(app, encoding, n_nfp, MEASURED_POINTS) * CLOCK_HZ / 1e9
+
+    while taken(n_nfp) * kernel.value < 1:
+        n_nfp += 1
+    fed, _ = memory_rate(baseline.gpu, point_traffic(field), MEASURED_POINTS)
     measured = (baseline.kernel_nj_per_point or {}).get(encoding, {}).get(app)
     return KernelMatch(
         app=app,
         encoding=encoding,
         gpu=baseline.gpu,
-        gpu_gpoints_per_s=gpu_rate / 1e9,
+        gpu_gpoints_per_s=1 / kernel.value,
+        gpu_mark=kernel.mark,
         n_nfp=n_nfp,
-        ngpc_gpoints_per_s=n_nfp * per_nfp / 1e9,
+        ngpc_gpoints_per_s=taken(n_nfp),
         memory_gpoints_per_s=fed / 1e9,
         gpu_nj_per_point=measured.value if measured else None,
         ngpc_nj_per_point=nfp_silicon(nfp, field).nj_per_point(clk_per_point),

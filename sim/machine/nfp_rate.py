@@ -10,12 +10,16 @@ import numpy as np
 from arch.encoding_engine import EncodingEngineConfig, level_layouts
 from arch.field import FieldConfig
 from arch.mlp_engine import MlpEngineConfig
+from arch.multi_point_encoding import MultiPointConfig
 from arch.nfp import NfpConfig
 from arch.number_format import COORDINATE
 from sim.engine.encoding import encoding_cycles
 from sim.engine.mlp import mlp_total_cycles
+from sim.engine.multi_point_encoding import multi_point_cycles
 
-__all__ = ["NfpRate", "TableReload", "nfp_for", "nfp_rate", "table_reload", "table_words"]
+__all__ = [
+    "NfpRate", "TableReload", "lanes_clk_per_point", "nfp_for", "nfp_rate", "table_reload", "table_words",
+]  # fmt: skip
 
 _SAMPLE_POINTS = 1 << 14
 _MOST_TABLE_ROWS = 1 << 24
@@ -61,6 +65,10 @@ class TableReload:
     parts: int
     load_clk: int
 
+    def clk_per_point(self, rate: NfpRate) -> float:
+        """The pace of a processor whose encoding engine takes every point once for each part."""
+        return max(self.parts * rate.encoding_clk_per_point, rate.mlp_clk_per_point)
+
 
 def table_reload(field: FieldConfig, nfp: NfpConfig, table_bytes: int) -> TableReload:
     """Parts and load time of ``field`` on level engines of ``table_bytes`` each."""
@@ -102,14 +110,31 @@ def nfp_for(field: FieldConfig, *, level_parallel: int | None = None, bank_ports
     return NfpConfig(encoding=replace(roomy, table_rows=rows), mlp=MlpEngineConfig())
 
 
+def lanes_clk_per_point(field: FieldConfig, nfp: NfpConfig, n_engines: int, *, seed: int = 0) -> float:
+    """Clocks a point of ``n_engines`` level engines that share out several points at once, as the study maps grids of
+    few levels: as many points a clock as there are engines for every level of one (``arch.multi_point_encoding``).
+
+    Parameters
+    ----------
+    field, nfp : as for :func:`nfp_rate`; ``nfp`` has a level engine for every level
+    n_engines : level engines, a power of two, at least those of ``nfp``
+    seed : of the random points
+    """
+    points_per_clock = n_engines // nfp.encoding.level_parallel
+    if points_per_clock == 1:
+        return nfp_rate(field, nfp, seed=seed).encoding_clk_per_point
+    engine = replace(nfp.encoding, level_parallel=n_engines, n_levels=n_engines)
+    config = MultiPointConfig(engine=engine, points_per_clock=points_per_clock)
+    run = multi_point_cycles(field.grid, config, _random_points(field, seed))
+    return float(run.features[-1] - run.features[0]) / (_SAMPLE_POINTS - points_per_clock)
+
+
 def nfp_rate(field: FieldConfig, nfp: NfpConfig, *, seed: int = 0) -> NfpRate:
     """Run the cycle models: the encoding on uniformly random points (the worst order for table banks).
 
     The networks of a field share the MLP engine, so their clocks add up.
     """
-    shape = (_SAMPLE_POINTS, field.grid.n_pos_dims)
-    coordinates_raw = np.random.default_rng(seed).integers(0, 1 << COORDINATE.fraction_bits, size=shape, endpoint=True)
-    encoding = encoding_cycles(field.grid, nfp.encoding, coordinates_raw)
+    encoding = encoding_cycles(field.grid, nfp.encoding, _random_points(field, seed))
     nano_batch = nfp.mlp.nano_batch
     alone = sum(mlp_total_cycles(network, nfp.mlp, nano_batch) for network in field.networks)
     steady = sum(
@@ -122,3 +147,8 @@ def nfp_rate(field: FieldConfig, nfp: NfpConfig, *, seed: int = 0) -> NfpRate:
         latency=int(encoding.features[0] - encoding.accepted[0]) + alone - steady,
         table_bytes=nfp.encoding.table_rows * field.grid.n_features_per_level * nfp.encoding.profile.value_bits // 8,
     )
+
+
+def _random_points(field: FieldConfig, seed: int) -> np.ndarray:
+    shape = (_SAMPLE_POINTS, field.grid.n_pos_dims)
+    return np.random.default_rng(seed).integers(0, 1 << COORDINATE.fraction_bits, size=shape, endpoint=True)

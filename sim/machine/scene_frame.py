@@ -14,12 +14,11 @@ from math import ceil
 import numpy as np
 
 from arch.errors import check_integer, check_one_of
-from arch.memory_preset import load_memory
-from arch.nfp import ClusterConfig
 from arch.scene import SCENE_APPS, load_scene
-from sim.machine.cluster_batch import NGPC_TABLE_BYTES, cluster_clk, field_of, preset_nfp, preset_rate
-from sim.machine.frame import BATCH_POINTS, MODES, RESOLUTIONS, FrameRow, check_case, field_energy_mj, scene_load_ms
+from sim.machine.cluster_batch import CLOCK_HZ, cluster_clk, field_of, reload_of
+from sim.machine.frame import BATCH_POINTS, RESOLUTIONS, check_case, check_share
 from sim.machine.frame_baseline import FrameBaseline
+from sim.machine.frame_columns import CLUSTER_MODES, MODES, FrameRow, cluster_columns, gpu_columns
 from sim.machine.frame_traffic import memory_rate, point_traffic
 from sim.machine.scene_march import MOST_STEPS_A_ROUND, RayPoints, march
 
@@ -215,7 +214,7 @@ def run_batches(batches: Sequence[Batch]) -> SceneRun:
 
 def scene_row(
     baseline: FrameBaseline, *, app: str, encoding: str, resolution: str, n_nfp: int = 0, mode: str = "gpu_only",
-    tables: str = "sized", batch_points: int = BATCH_POINTS,
+    tables: str = "sized", batch_points: int = BATCH_POINTS, sm_memory_share: float = 0.0,
 ) -> FrameRow:  # fmt: skip
     """Time one frame of the scene of ``app``.
 
@@ -233,55 +232,41 @@ def scene_row(
     points, per_pixel = scene.points, baseline.points_per_pixel(app)
     kernel_us = baseline.kernel_ms(app, encoding, 1) / per_pixel * 1e3
     rest_us = baseline.rest_ms(app, 1) / per_pixel * 1e3
-    gpu_ms = points * (kernel_us + rest_us) / 1e3
     case = {
         "app": app, "encoding": encoding, "resolution": resolution, "n_nfp": n_nfp, "gpu": baseline.gpu, "mode": mode,
         "baseline_mark": "D", "points": points, "points_source": "scene" if app in SCENE_APPS else "definition",
         "points_needed": scene.needed, "rounds": len(scene.rounds),
     }  # fmt: skip
-    if mode == "gpu_only":
-        energy = field_energy_mj(baseline, app, encoding, points, on_cluster=False)
-        return FrameRow(
-            **case, frame_ms=gpu_ms, fps=1e3 / gpu_ms, speedup=1.0, limiter="gpu", source="calibrated",
-            field_energy_mj=energy,
-        )  # fmt: skip
-    rate = preset_rate(app, encoding)
-    cluster = ClusterConfig(nfp=preset_nfp(app, encoding), n_nfps=n_nfp)
-    traffic = point_traffic(field_of(app, encoding))
-    fed_per_s, dram_bytes = memory_rate(baseline.gpu, traffic, batch_points)
+    kernel_ms, rest_ms = points * kernel_us / 1e3, points * rest_us / 1e3
+    if mode not in CLUSTER_MODES:
+        columns = gpu_columns(baseline, app, encoding, mode, points=points, rest_ms=rest_ms, kernel_ms=kernel_ms)
+        return FrameRow(**case, **columns, source="calibrated")
+    check_share(sm_memory_share)
+    parts = reload_of(app, encoding, tables).parts
+    fed_per_s, _ = memory_rate(baseline.gpu, point_traffic(field_of(app, encoding), passes=parts), batch_points)
     sm_us = rest_us / (baseline.fused_rest_speedup.value if mode == "ngpc_fused_rest" else 1.0)
     launch_us = _LAUNCHES[mode] * baseline.launch_us.value
 
     def stages(batch: int) -> tuple[float, float, float, float]:
-        clocks = cluster_clk(app, encoding, cluster, batch, tables=tables)
-        ngpc_us = max(clocks / cluster.clock_hz, batch / fed_per_s) * 1e6
+        clocks = cluster_clk(app, encoding, n_nfp, batch, tables=tables)
+        served_us = batch * (1e6 / fed_per_s + sm_us * sm_memory_share)
+        ngpc_us = max(clocks / CLOCK_HZ * 1e6, served_us)
         return launch_us, batch * sm_us / 2, ngpc_us, batch * sm_us / 2
 
     batches = batches_of(scene.rounds, batch_points, stages)
     run = run_batches(batches)
     limiter = max(run.busy, key=run.busy.__getitem__)
-    by_clocks = cluster_clk(app, encoding, cluster, batch_points, tables=tables) / cluster.clock_hz
     limiter = {"host": "launch", "sm": "rest", "ngpc": "ngpc"}[limiter]
-    if limiter == "ngpc" and batch_points / fed_per_s > by_clocks:
+    by_clocks_us = cluster_clk(app, encoding, n_nfp, batch_points, tables=tables) / CLOCK_HZ * 1e6
+    if limiter == "ngpc" and stages(batch_points)[STAGES.index("ngpc")] > by_clocks_us:
         limiter = "memory"
-    points_per_s = points / run.frame_us * 1e6
-    fits = rate.table_bytes <= NGPC_TABLE_BYTES
     return FrameRow(
         **case,
-        frame_ms=run.frame_us / 1e3,
-        fps=1e6 / run.frame_us,
-        speedup=1e3 * gpu_ms / run.frame_us,
-        limiter=limiter,
-        source="cycle_model" if limiter in ("ngpc", "memory") else "calibrated",
-        clk_per_point=rate.clk_per_point,
-        table_kib=rate.table_bytes / 1024,
-        fits_1mib=fits,
-        tables="fit" if fits else tables,
-        traffic_gbytes_per_s=points_per_s * traffic.total / 1e9,
-        dram_share=points_per_s * dram_bytes / load_memory(baseline.gpu).dram.peak_bytes_per_s,
-        scene_load_ms=scene_load_ms(app, encoding),
-        field_energy_mj=field_energy_mj(baseline, app, encoding, points, on_cluster=True),
-    )
+        **cluster_columns(
+            baseline, app, encoding, n_nfp, points=points, frame_us=run.frame_us, limiter=limiter,
+            batch_points=batch_points, gpu_ms=kernel_ms + rest_ms, tables=tables,
+        ),
+    )  # fmt: skip
 
 
 def scene_table(
@@ -292,6 +277,7 @@ def scene_table(
     n_nfps: Sequence[int],
     gpu: str = "rtx3090",
     tables: str = "sized",
+    sm_memory_share: float = 0.0,
     update: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[FrameRow]:
     """As :func:`sim.machine.frame.frame_table`, with points of the scenes."""
@@ -305,9 +291,11 @@ def scene_table(
     rows = []
     for number, (app, encoding, resolution) in enumerate(cases, 1):
         case = {"app": app, "encoding": encoding, "resolution": resolution}
-        rows.append(scene_row(baseline, **case))
+        rows += [scene_row(baseline, **case, mode=mode) for mode in MODES if mode not in CLUSTER_MODES]
         rows += [
-            scene_row(baseline, **case, n_nfp=n_nfp, mode=mode, tables=tables) for n_nfp in n_nfps for mode in MODES[1:]
+            scene_row(baseline, **case, n_nfp=n_nfp, mode=mode, tables=tables, sm_memory_share=sm_memory_share)
+            for n_nfp in n_nfps
+            for mode in CLUSTER_MODES
         ]
         update(number, len(cases))
     return rows

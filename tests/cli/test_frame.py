@@ -22,7 +22,7 @@ def run(arguments: list[str]) -> int:
 def test_json_has_the_stable_keys(capsys):
     assert run(["frame", "--app", "gia,nvr", "--resolution", "fhd", "--n-nfp", "8,64", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert len(result["rows"]) == 2 * (1 + 2 * 2)
+    assert len(result["rows"]) == 2 * (2 + 2 * 2)
     for row in result["rows"]:
         assert set(row) >= ROW_KEYS
         assert row["source"] in ("rtl", "cycle_model", "calibrated", "published")
@@ -44,15 +44,35 @@ def test_scene_mode_marches_rays(capsys):
     assert run([*arguments, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["points_from"] == "scene" and result["averages"] == []
-    assert len(result["rows"]) == 2 * 3
+    assert len(result["rows"]) == 2 * 4
     for row in result["rows"]:
         assert set(row) >= ROW_KEYS | {"points", "points_needed", "rounds", "field_energy_mj"}
         assert row["points_source"] == ("scene" if row["app"] == "nsdf" else "definition")
         assert row["points"] >= row["points_needed"] > 0 and row["rounds"] >= 1
-        assert (row["field_energy_mj"] is None) == (row["mode"] == "gpu_only")  # nobody measured the RTX 3090's
+        assert (row["field_energy_mj"] is None) == row["mode"].startswith("gpu")  # nobody measured the RTX 3090's
     assert any("marched" in sentence for sentence in result["assumptions"])
     assert run(arguments) == 0
     assert "128^3" in capsys.readouterr().out
+
+
+def test_a_name_given_twice_counts_once(capsys):
+    arguments = ["frame", "--app", "nerf,nerf,nerf,nerf", "--resolution", "fhd,fhd", "--n-nfp", "8,8", "--json"]
+    assert run(arguments) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert len(result["rows"]) == 4 and result["averages"] == []
+
+
+def test_what_kernels_keep_of_the_memory_is_an_option(capsys):
+    arguments = ["frame", "--app", "nerf", "--resolution", "4k", "--n-nfp", "64", "--json"]
+    frames = []
+    for share in ("0", "1"):
+        assert run([*arguments, "--sm-memory-share", share]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["sm_memory_share"] == float(share)
+        frames.append(result["rows"][-1]["frame_ms"])
+    assert frames[1] > 1.5 * frames[0]
+    assert run([*arguments, "--sm-memory-share", "2"]) == 2
+    assert capsys.readouterr().err == "ngpc: sm_memory_share must be a number from 0 to 1, not 2.0\n"
 
 
 def test_tables_show_the_origin_of_each_row_and_the_assumptions(capsys):

@@ -41,7 +41,7 @@ def test_everything_is_there_and_says_the_same(run, tmp_path, capsys):
     assert json.loads((out / "results.json").read_text()) == printed
     assert printed["render"]["mismatches"] == 0 and printed["verilog"] == ["verilog/nfp.v"]
     assert {row["execution"] for row in printed["tokens"]["rows"]} >= {"sequential", "nano_only", "overlapped"}
-    assert len(printed["frame"]["rows"]) == 4 * 3 * 5 * 9
+    assert len(printed["frame"]["rows"]) == 4 * 3 * 5 * 10
     events = json.loads((out / "trace.json").read_text())["traceEvents"]
     assert {e["args"]["name"] for e in events if e["name"] == "process_name"} >= {
         "nano_only", "overlapped", "gia hashgrid fhd, NGPC-16, ngpc", "gia hashgrid fhd, NGPC-16, ngpc_fused_rest",

@@ -12,11 +12,14 @@ from arch.memory_preset import load_memory
 from arch.nfp_image import nfp_image
 from arch.presets import FIELDS, NFPS
 from arch.random_field import random_field
-from sim.machine.frame import ENCODINGS, assumptions, average_speedups, frame_pipeline, frame_row, frame_table
+from sim.machine.cluster_batch import ENCODINGS
+from sim.machine.frame import assumptions, average_speedups, frame_pipeline, frame_row, frame_table
 from sim.machine.frame_baseline import FrameBaseline
+from sim.machine.frame_columns import cluster_columns
 from sim.machine.frame_pipeline import FramePipeline
 from sim.machine.frame_traffic import PointTraffic, memory_rate, point_traffic
 from sim.machine.nfp_rate import NfpRate, nfp_for, table_reload, table_words
+from sim.machine.scene_frame import scene_row
 
 FHD = {"encoding": "hashgrid", "resolution": "fhd"}
 FUSED = {"mode": "ngpc_fused_rest"}
@@ -75,6 +78,36 @@ def test_a_pipeline_names_the_memory_as_its_limit():
     waiting = FramePipeline(**stages, ngpc_us=3.0, memory_us=4.0)
     assert waiting.frame_us == 1 + 4 + 2 + 7 * 4
     assert waiting.timeline().makespan_us == pytest.approx(waiting.frame_us, abs=0.1)
+    # what the rest moves besides points and results is served between them
+    shared = FramePipeline(**stages, ngpc_us=3.0, memory_us=2.5, rest_memory_us=1.5)
+    assert shared.limiter == "memory" and shared.stages_us["ngpc"] == 4.0
+    assert FramePipeline(**stages, ngpc_us=4.1, memory_us=2.5, rest_memory_us=1.5).limiter == "ngpc"
+
+
+@pytest.mark.parametrize("row_of", [frame_row, scene_row])
+def test_kernels_around_the_field_contend_for_the_memory(row_of):
+    """A cluster that waits for the memory waits longer by what they keep from it; one far from that does not."""
+    baseline = FrameBaseline.named("rtx3090")
+    case = {"app": "nerf", "encoding": "hashgrid", "resolution": "4k", **FUSED}
+    large = [row_of(baseline, **case, n_nfp=64, sm_memory_share=share) for share in (0.0, 0.5, 1.0)]
+    assert all(row.limiter == "memory" for row in large)
+    alone, half, whole = (row.frame_ms for row in large)
+    assert alone < half < whole
+    rest_ms = large[0].points * baseline.rest_ms("nerf", 1) / baseline.points_per_pixel("nerf") / 9.94
+    assert whole - alone == pytest.approx(rest_ms, rel=0.15)
+    small = [row_of(baseline, **case, n_nfp=8, sm_memory_share=share).frame_ms for share in (0.0, 1.0)]
+    assert small[0] == small[1]
+
+
+def test_a_frame_beyond_its_processors_or_its_memory_is_a_defect():
+    baseline = FrameBaseline.named("rtx3090")
+    frame = {"points": 1 << 22, "limiter": "ngpc", "batch_points": 1 << 18, "gpu_ms": 1.0}
+    enough = cluster_columns(baseline, "nerf", "hashgrid", 8, frame_us=3000.0, **frame)
+    assert enough["dram_share"] < 1
+    with pytest.raises(RuntimeError, match=r"^frame out of balance: 1\.3\d+ of the processors' clocks"):
+        cluster_columns(baseline, "nerf", "hashgrid", 8, frame_us=2000.0, **frame)
+    with pytest.raises(RuntimeError, match=r"1\.\d+ of the memory$"):
+        cluster_columns(baseline, "nerf", "hashgrid", 64, frame_us=280.0, **frame)
 
 
 def test_tables_that_do_not_fit_are_reloaded_in_parts():
@@ -91,6 +124,19 @@ def test_tables_that_do_not_fit_are_reloaded_in_parts():
     pipeline = frame_pipeline(baseline, **case, tables="reload")
     assert pipeline.ngpc_us >= reload.load_clk * 1e-3
     assert loaded.frame_ms > 100 * sized.frame_ms
+    # points pass once for each part, encoding at a point a clock; what is loaded for each batch is not loaded before
+    assert sized.clk_per_point == pytest.approx(3.0, abs=0.01) and loaded.clk_per_point == pytest.approx(10, rel=0.01)
+    assert sized.traffic_gbytes_per_s * sized.frame_ms * 1e6 == pytest.approx(sized.points * 13)
+    assert loaded.traffic_gbytes_per_s * loaded.frame_ms * 1e6 == pytest.approx(loaded.points * (10 * 12 + 1))
+    assert sized.scene_load_ms - loaded.scene_load_ms == pytest.approx(reload.load_clk * 1e-6)
+    assert sized.field_energy_mj > 0 and loaded.field_energy_mj is None
+
+
+def test_points_read_again_for_each_part_come_from_memory_again():
+    """A batch of 2^18 points of 28 bytes does not stay in the RTX 3090's L2: each pass brings it from DRAM."""
+    once, thrice = (memory_rate("rtx3090", PointTraffic(bytes_in=28, bytes_out=4, passes=n), 1 << 18) for n in (1, 3))
+    assert thrice[1] - once[1] == pytest.approx(2 * 28, rel=0.05)
+    assert thrice[0] < 0.6 * once[0]
 
 
 def test_a_scene_loads_in_the_words_of_its_load_image():
@@ -141,7 +187,7 @@ def test_the_edge_gpu_is_the_published_one_by_bandwidth():
 @pytest.mark.parametrize("gpu", ["h200", "orin"])
 def test_other_gpus_have_rows_and_no_published_averages(gpu):
     rows = frame_table(gpu=gpu, encodings=["hashgrid"], resolutions=["fhd"], n_nfps=[1, 64])
-    assert len(rows) == 4 * 5 and all(row.gpu == gpu and row.source != "published" for row in rows)
+    assert len(rows) == 4 * 6 and all(row.gpu == gpu and row.source != "published" for row in rows)
     assert average_speedups(rows, gpu) == []
     alone = {row.app: row.frame_ms for row in rows if row.mode == "gpu_only"}
     for row in rows:
