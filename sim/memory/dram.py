@@ -60,10 +60,13 @@ class DramRun:
     row_hits, row_misses, row_conflicts : requests that found their row open, their bank closed, another row open; a
         row that a refresh closed counts as a miss
     last_ns : end of the last data, from the first tick on
-    mean_latency_ns : from entering the controller's window to the end of the data
+    mean_latency_ns : from entering the controller's window to the end of the data, over reads and writes
     commands, refreshes, turnarounds : issued by all pseudo-channels; a turnaround is a change between reading and
         writing
-    bytes_per_bus : (n_buses,) bytes each pseudo-channel served
+    bytes_per_bus : (n_buses,) bytes each pseudo-channel served: a burst for each RD and WR it issued
+    bytes_written : of them, those of WR
+    served_sum : sum of the numbers of the requests that RD and WR were issued for, numbered from 0 in the order in
+        which the buses take them
     seconds : the model's own processor time, of the one core it runs on
     finished_ns : (requests,) end of each request's data, if asked for
     trace : commands in order of time, if asked for
@@ -80,6 +83,8 @@ class DramRun:
     refreshes: int
     turnarounds: int
     bytes_per_bus: np.ndarray
+    bytes_written: int
+    served_sum: int
     seconds: float
     finished_ns: np.ndarray | None = None
     trace: tuple[Command, ...] | None = None
@@ -98,6 +103,22 @@ class DramRun:
     def fraction_of_peak(self) -> float:
         """Of all data pins busy."""
         return self.bytes_per_s / self.dram.peak_bytes_per_s
+
+    def check_balance(self) -> None:
+        """Every request was served, and none of them twice.
+
+        Raises
+        ------
+        RuntimeError
+            If not: a defect of the model, whose times would mean nothing.
+        """
+        asked = self.requests * self.dram.burst_bytes
+        once = self.requests * (self.requests - 1) // 2
+        if self.bytes_served != asked or self.served_sum != once:
+            raise RuntimeError(
+                f"requests out of balance: {asked} bytes asked for and {self.bytes_served} served by the DRAM, whose "
+                f"requests' numbers add up to {self.served_sum} instead of {once}"
+            )
 
 
 def constraints(dram: DramConfig) -> tuple[TimingConstraint, ...]:
@@ -171,6 +192,8 @@ def run_dram(
     ------
     InputError
         If an array has the wrong shape, or an address lies outside the memory.
+    RuntimeError
+        If a request was lost or served twice: a defect of the model.
     """
     addresses = np.ascontiguousarray(addresses, dtype=np.int64)
     if addresses.ndim != 1 or len(addresses) > _MOST_REQUESTS:
@@ -192,30 +215,37 @@ def run_dram(
     ticks = np.ceil(arrival / dram.tick_ns).astype(np.int64)
     words, pc = new_state(dram, controller, _latencies(dram))
     state = np.zeros(f.IN_TURN << 4, dtype=np.int64)
-    run_channels(words, pc, state, *_parameters(dram, controller, requests, ticks), sums, ends, commands)
+    served = np.zeros((dram.n_buses, 2, 4), dtype=np.int64)
+    run_channels(words, pc, state, *_parameters(dram, controller, requests, ticks), sums, served, ends, commands)
     seconds = thread_time() - begun
-    return DramRun(
+    found = served.sum(axis=(0, 1))
+    _, written = served.sum(axis=(0, 2)).tolist()
+    run = DramRun(
         dram=dram,
         requests=len(addresses),
-        row_hits=int(sums[0]),
-        row_misses=int(sums[1]),
-        row_conflicts=int(sums[2]),
+        row_hits=int(found[0]),
+        row_misses=int(found[f.MISS]),
+        row_conflicts=int(found[f.CONFLICT]),
         last_ns=float(sums[f.LAST]) * dram.tick_ns,
         mean_latency_ns=float(sums[f.LATENCY_SUM]) * dram.tick_ns / max(1, len(addresses)),
         commands=int(sums[f.N_COMMANDS]),
         refreshes=int(sums[f.N_REFRESHES]),
         turnarounds=int(sums[f.N_TURNS]),
-        bytes_per_bus=np.diff(requests[0]) * dram.burst_bytes,
+        bytes_per_bus=served.sum(axis=(1, 2)) * dram.burst_bytes,
+        bytes_written=written * dram.burst_bytes,
+        served_sum=int(sums[f.REQUEST_SUM]),
         seconds=seconds,
         finished_ns=ends * dram.tick_ns if finished else None,
         trace=_commands(dram, commands[: sums[f.N_COMMANDS]]) if trace else None,
     )
+    run.check_balance()
+    return run
 
 
 def _parameters(
     dram: DramConfig, controller: ControllerConfig, requests: SortedRequests, arrival: np.ndarray
 ) -> tuple[Any, ...]:
-    """From ``n_channels`` to ``refresh``, what :func:`sim.memory.dram_kernel.run_channels` asks for."""
+    """From ``pcs`` to ``refresh``, what :func:`sim.memory.dram_kernel.run_channels` asks for."""
     t = dram.ticks
     burst = TICKS_PER_CLOCK * dram.burst_clk
     per_bank = dram.refresh == "per_bank"
@@ -226,7 +256,7 @@ def _parameters(
     every_bank = (1 << dram.n_banks) - 1 if dram.n_banks < _WORD_BITS else -1
     refresh = (int(per_bank), t("trefi") // (dram.n_banks if per_bank else 1), every_bank)
     hold = np.array(hold, dtype=np.int64)
-    return dram.n_channels, pcs, blocks, requests, arrival, shape, windows, hold, refresh
+    return pcs, blocks, requests, arrival, shape, windows, hold, refresh
 
 
 def _latencies(dram: DramConfig) -> np.ndarray:

@@ -13,9 +13,9 @@ __all__ = [
     "FREE", "GROUP_LEVEL", "GROUP_TIMES", "GROUP_WAIT", "HEAD", "HIT", "IN_TURN", "LAST", "LATENCY", "LATENCY_SUM",
     "LIMIT", "LOW", "MISS", "MODE", "NEVER", "NONE", "NOW", "N_COMMANDS", "N_FREE", "N_REFRESHES", "N_SUMS",
     "N_TURNS", "N_WORDS", "OFFSET", "OPEN", "PC_LEVEL", "PC_TIMES", "PC_WORDS", "PRE", "P_WORDS", "RD", "REF",
-    "REFRESHED", "REFRESHING", "REFRESH_DUE", "REMAINING", "ROW_BUS", "ROW_KEY", "SEEN", "SLOTS", "STOP", "S_LOW",
-    "S_NEXT", "S_REQUEST", "S_ROW", "TAIL", "TFAW", "TO_ACT", "TO_COLUMN", "TO_END", "TO_PRE", "UNDECIDED",
-    "WAITS_UNTIL", "WR",
+    "REFRESHED", "REFRESHING", "REFRESH_DUE", "REMAINING", "REQUEST_SUM", "ROW_BUS", "ROW_KEY", "SEEN", "SERVED",
+    "SERVED_SHIFT", "SLOTS", "STOP", "S_LOW", "S_NEXT", "S_REQUEST", "S_ROW", "TAIL", "TFAW", "TO_ACT", "TO_COLUMN",
+    "TO_END", "TO_PRE", "UNDECIDED", "WAITS_UNTIL", "WR",
 ]  # fmt: skip
 
 ACT, PRE, RD, WR, REF = range(5)
@@ -73,6 +73,7 @@ CURSOR, STOP, FIRST = 6, 7, 8  # next request to enter, first of the next pseudo
 WAITS_UNTIL = 9  # tick of the arrival it waits for
 N_FREE = 10  # free slots of reads and, one further, of writes
 FAW, FAW_NEXT = 12, 20  # ticks of four ACT, and four places for what is none; which of the ACT is the oldest
+SERVED, SERVED_SHIFT = 24, 2  # RD issued for hits, misses and conflicts; WR, four further
 
 # Behind all pseudo-channels, two words each: keys of the first column and the first row command. A vector is made of
 # them; far apart, they are not read at once, which would have to wait until all of them are in the cache.
@@ -84,9 +85,10 @@ PC_WORDS = ROW_KEY + 4 * IN_TURN
 # free; tick of the next arrival or refresh; whether a refresh is due; its next command
 CHANNEL, REMAINING, NOW, OFFSET, COLUMN_BUS, ROW_BUS, LIMIT, REFRESH_DUE, BEST = range(9)
 
-LATENCY_SUM, LAST, N_COMMANDS, N_REFRESHES, N_TURNS = range(3, 8)
-"""Sums of a run; 0 to 2 are hits, misses and conflicts."""
-N_SUMS = 8
+LATENCY_SUM, LAST, N_COMMANDS, N_REFRESHES, N_TURNS, REQUEST_SUM = range(6)
+"""Sums of a run: ticks of latency; end of the last data; commands, refreshes, turnarounds; the numbers of the requests
+served, since their count alone would not show one that was served in another's stead."""
+N_SUMS = 6
 
 MISS, CONFLICT = 1, 2
 TFAW, TO_END = 5, 6

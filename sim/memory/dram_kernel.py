@@ -173,8 +173,30 @@ def _reset(words, pc, first, n_pc, start, channel, interval):
         poke(pc, at + f.STOP, peek(start, channel * n_pc + q + 1))
         for k in range(4):
             poke(pc, at + f.FAW + k, -f.BIG)
+        for k in range(2 << f.SERVED_SHIFT):
+            poke(pc, at + f.SERVED + k, 0)
         poke(pc, at + f.FAW_NEXT, 0)
         poke(pc, at + f.UNDECIDED, 0)
+
+
+@inlined
+def _awaits(pc, first, n_pc, windows):
+    """Whether a request of the channel is still in a window or before it."""
+    for at in range(first << 5, first + n_pc << 5, 32):
+        free = peek(pc, at + f.N_FREE) + peek(pc, at + f.N_FREE + 1)
+        if free < windows[0] + windows[1] or peek(pc, at + f.CURSOR) < peek(pc, at + f.STOP):
+            return True
+    return False
+
+
+@inlined
+def _keep_served(pc, first, n_pc, channel, served):
+    """At a channel's end: what its pseudo-channels counted."""
+    for q in range(n_pc):
+        for kind in range(2):
+            for counts_as in range(f.CONFLICT + 1):
+                at = (first + q << 5) + f.SERVED + (kind << f.SERVED_SHIFT) + counts_as
+                served[channel * n_pc + q, kind, counts_as] = peek(pc, at)
 
 
 @inlined
@@ -196,7 +218,7 @@ def _record(trace, n, tick, bus, command, b, words, pc, p):
 
 @_compiled
 def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth a name have one
-    words, pc, state, n_channels, pcs, blocks, requests, arrival, shape, windows, hold, refresh, sums, finished, trace
+    words, pc, state, pcs, blocks, requests, arrival, shape, windows, hold, refresh, sums, served, finished, trace
 ):
     """Run every channel to its last request.
 
@@ -204,7 +226,6 @@ def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth
     ----------
     words, pc : of :func:`sim.memory.dram_state.new_state`
     state : (IN_TURN << 4,) int64, of the channels that are run in turn, which the loop sets itself
-    n_channels : how many
     pcs, blocks : tuples as long as a channel has pseudo-channels, and a pseudo-channel has 16 banks: constants for the
         compiler
     requests : of :func:`sim.memory.address_map.sort_requests`
@@ -213,18 +234,22 @@ def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth
     windows : read_window, write_window, write_low, max_bypass
     hold : per command its bus occupancy, then tFAW, RD to end of data, WR to end of data
     refresh : per_bank, interval in ticks, a bit for each bank
-    sums : (8,) what is added up
+    sums : (N_SUMS,) what is added up
+    served : (n_buses, 2, 4) RD and WR issued, by whether they were a hit, a miss or a conflict; counted where they are
+        issued, so that they can be held against what was asked for
     finished : ticks of the end of data per request; empty if not wanted
     trace : (n, 5) rows tick, pseudo-channel, command, bank, row; empty if not wanted
     """
     start, packed, position = requests
     n_pc = len(pcs)
+    n_channels = len(served) // n_pc
     n_banks, group_shift, shared_bus = shape
     max_bypass, tfaw = windows[3], hold[f.TFAW]
     arrives = len(arrival) > 0
     everything = (1 << n_pc) - 1
     n_commands = np.int64(0)
     last = np.int64(0)
+    request_sum = np.int64(0)
     next_channel = np.int64(0)
     for c in range(f.IN_TURN):
         poke(state, (c << 4) + f.REMAINING, 0)
@@ -263,6 +288,10 @@ def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth
                 if event == f.NEVER:
                     raise RuntimeError("a channel has requests but no command to issue")
                 now = max(now, event)
+                if not _awaits(pc, first, n_pc, windows):
+                    # Some were lost: the balance has to show it, where refreshes alone would go on for ever.
+                    remaining = np.int64(0)
+                    _keep_served(pc, first, n_pc, channel, served)
                 refreshes_fall_due(words, pc, first, n_pc, n_banks, refresh, now)
                 refresh_due = np.int64(1)
                 enters = arrives
@@ -317,10 +346,13 @@ def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth
                         row_bus = column_bus
                     s = _column_command(words, pc, p, b, blocks, command, now, group_shift)
                     end = now + offset + peek(hold, f.TO_END - f.RD + command)
+                    kind = command - f.RD
                     counts_as = peek(words, p * f.P_WORDS + f.COUNTS_AS + b)
                     poke(words, p * f.P_WORDS + f.COUNTS_AS + b, 0)
-                    poke(sums, counts_as, peek(sums, counts_as) + 1)
+                    counter = (p << 5) + f.SERVED + (kind << f.SERVED_SHIFT) + counts_as
+                    poke(pc, counter, peek(pc, counter) + 1)
                     sums[f.LATENCY_SUM] += end
+                    request_sum += peek(words, s + f.S_REQUEST)
                     last = max(last, end)
                     if len(finished) > 0:
                         finished[peek(position, peek(words, s + f.S_REQUEST))] = end
@@ -329,6 +361,7 @@ def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth
                     touched = np.int64(everything) if arrives else np.int64(1) << q
                     if remaining == 0:
                         touched = np.int64(0)
+                        _keep_served(pc, first, n_pc, channel, served)
             running = True
             while touched != 0:
                 p = first + (lowest_bit(touched) if n_pc > 1 else np.int64(0))
@@ -360,3 +393,4 @@ def run_channels(  # noqa: PLR0912, PLR0915 - one loop; its parts that are worth
             poke(state, at_channel + f.REFRESH_DUE, refresh_due)
     sums[f.N_COMMANDS] = n_commands
     sums[f.LAST] = last
+    sums[f.REQUEST_SUM] = request_sum

@@ -50,7 +50,7 @@ class MemoryRun:
         return self.l2.l2.hit_ns + missed * self.dram.mean_latency_ns
 
     def check_balance(self) -> None:
-        """Every byte asked for was served, and the DRAM served what missed and what was written back.
+        """Every byte asked for was served, and the DRAM read what missed and wrote what was written back.
 
         Raises
         ------
@@ -58,12 +58,15 @@ class MemoryRun:
             If not: a defect of the model, whose times would mean nothing.
         """
         banks = int(self.l2.bank_bytes.sum())
-        moved = (self.l2.fills + self.l2.write_backs) * self.l2.l2.sector_bytes
-        if banks != self.bytes_requested or self.dram.bytes_served != moved:
+        missed, back = (count * self.l2.l2.sector_bytes for count in (self.l2.fills, self.l2.write_backs))
+        written = self.dram.bytes_written
+        read = self.dram.bytes_served - written
+        if banks != self.bytes_requested or read != missed or written != back:
             raise RuntimeError(
-                f"bytes out of balance: {self.bytes_requested} asked for and {banks} served by the L2, {moved} "
-                f"missed or written back and {self.dram.bytes_served} served by the DRAM"
+                f"bytes out of balance: {self.bytes_requested} asked for and {banks} served by the L2, {missed} "
+                f"missed and {read} read from the DRAM, {back} written back and {written} written to it"
             )
+        self.dram.check_balance()
 
 
 class MemorySystem:

@@ -10,6 +10,7 @@ import pytest
 from arch.errors import InputError
 from arch.memory import MAPPINGS
 from arch.memory_preset import load_memory
+from sim.memory import dram as dram_module
 from sim.memory import dram_fields as f
 from sim.memory.address_map import sort_requests
 from sim.memory.bounds import bank_group_fraction, one_bank_fraction, random_bound, unloaded_read_ns
@@ -207,6 +208,54 @@ def test_every_request_is_served_once_and_in_order_of_its_kind(seed):
     assert served == expected
     assert run.row_hits + run.row_misses + run.row_conflicts == run.requests == 3000
     assert run.commands == len(run.trace)
+
+
+def _forge(change):
+    """Run the loop, then alter what it says that it served."""
+
+    def run_channels(*arguments, run=dram_module.run_channels):
+        run(*arguments)
+        change(arguments[-4], arguments[-3])
+
+    return run_channels
+
+
+def _twice(sums, served):
+    served[0, 0, 0] += 1
+
+
+def _anothers(sums, served):
+    sums[f.REQUEST_SUM] += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (_twice, r"32000 bytes asked for and 32032 served by the DRAM, whose .* up to 499500 instead of 499500$"),
+        (_anothers, r"32000 bytes asked for and 32000 served by the DRAM, whose .* up to 499501 instead of 499500$"),
+    ],
+)
+def test_a_request_served_twice_stops_a_run(change, sentence, monkeypatch):
+    memory = load_memory("orin")
+    monkeypatch.setattr(dram_module, "run_channels", _forge(change))
+    with pytest.raises(RuntimeError, match=f"^requests out of balance: {sentence}"):
+        run_dram(memory.dram, memory.controller, np.arange(1000) * 32)
+
+
+def test_a_request_the_loop_never_sees_stops_a_run(monkeypatch):
+    """Bytes served are counted where commands are issued, not from the list of what is to be served."""
+    memory = load_memory("orin")
+    whole = dram_module.run_channels
+
+    def lossy(*arguments):
+        (start, packed, position), others = arguments[5], arguments[6:]
+        lost = start.copy()
+        lost[-1] -= 1
+        whole(*arguments[:5], (lost, packed[:-1].copy(), position), *others)
+
+    monkeypatch.setattr(dram_module, "run_channels", lossy)
+    with pytest.raises(RuntimeError, match=r"^requests out of balance: 32000 bytes asked for and 31968 served"):
+        run_dram(memory.dram, memory.controller, np.arange(1000) * 32)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -82,6 +82,9 @@ def test_bytes_out_of_balance_stop_a_run(seed):
         banks = run.l2.bank_bytes.copy()
         banks[0] += 32
         replace(run, l2=replace(run.l2, bank_bytes=banks)).check_balance()
+    with pytest.raises(RuntimeError, match=r"^bytes out of balance: .* missed and \d+ read from the DRAM, "):
+        written = run.dram.bytes_written + 32  # a fill that was served as a write
+        replace(run, dram=replace(run.dram, bytes_written=written)).check_balance()
 
 
 def test_a_table_that_fits_is_read_from_memory_once():
