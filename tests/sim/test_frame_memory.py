@@ -12,14 +12,23 @@ from arch.memory_preset import load_memory
 from arch.nfp_image import nfp_image
 from arch.presets import FIELDS, NFPS
 from arch.random_field import random_field
+from sim.machine import frame_traffic
 from sim.machine.cluster_batch import ENCODINGS
-from sim.machine.frame import assumptions, average_speedups, frame_pipeline, frame_row, frame_table
+from sim.machine.frame import (
+    BATCH_POINTS,
+    assumptions,
+    average_speedups,
+    frame_pipeline,
+    frame_row,
+    frame_table,
+)
 from sim.machine.frame_baseline import FrameBaseline
 from sim.machine.frame_columns import cluster_columns
 from sim.machine.frame_pipeline import FramePipeline
 from sim.machine.frame_traffic import PointTraffic, memory_rate, point_traffic
 from sim.machine.nfp_rate import NfpRate, nfp_for, table_reload, table_words
 from sim.machine.scene_frame import scene_row
+from sim.memory.system import MemorySystem
 
 FHD = {"encoding": "hashgrid", "resolution": "fhd"}
 FUSED = {"mode": "ngpc_fused_rest"}
@@ -63,11 +72,28 @@ def test_the_memory_can_limit_the_cluster():
     assert row.dram_share == pytest.approx(points_per_s * dram_bytes / 936e9, rel=0.02)
 
 
-def test_bytes_in_are_bytes_served():
-    """A frame's traffic, from its row, is its points times the bytes of a point."""
-    row = frame_row(FrameBaseline.named("h200"), app="nsdf", **FHD, **FUSED, n_nfp=8)
-    assert row.traffic_gbytes_per_s * row.frame_ms * 1e6 == pytest.approx(row.points * 13)
-    assert row.dram_share == 0.0
+@pytest.mark.parametrize(("gpu", "spilled"), [("h200", 0), ("orin", 2 * 13)])
+def test_bytes_in_are_bytes_served(gpu, spilled, monkeypatch):
+    """A frame's traffic, from its row, is its points times the bytes that the memory served for one of them: the L2's
+    banks all of it twice, and the DRAM what the L2 cannot keep, written and read."""
+    runs = []
+
+    def run(system, *traffic, whole=MemorySystem.run):
+        runs.append(whole(system, *traffic))
+        return runs[-1]
+
+    monkeypatch.setattr(MemorySystem, "run", run)
+    frame_traffic._memory_rate.cache_clear()
+    row = frame_row(FrameBaseline.named(gpu), app="nsdf", **FHD, **FUSED, n_nfp=8)
+    steady = runs[2:]
+    assert len(steady) == 2
+    served = sum(int(one.l2.bank_bytes.sum()) for one in steady) / 2 / (2 * BATCH_POINTS)
+    assert row.traffic_gbytes_per_s * row.frame_ms * 1e6 == pytest.approx(row.points * served)
+    assert served == point_traffic(FIELDS["nsdf_hash"]).total == 13
+    moved = sum(one.dram.bytes_served for one in steady) / (2 * BATCH_POINTS)
+    assert moved == pytest.approx(spilled, rel=0.01)
+    peak = load_memory(gpu).dram.peak_bytes_per_s
+    assert row.dram_share * peak == pytest.approx(moved / served * row.traffic_gbytes_per_s * 1e9)
 
 
 def test_a_pipeline_names_the_memory_as_its_limit():
