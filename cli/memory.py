@@ -71,14 +71,15 @@ def memory(
         if l2:
             through = MemorySystem(config).run(addresses, writes)
             run, rate, latency = through.dram, through.bytes_per_s, through.mean_latency_ns
+            of_pins = through.dram_bytes_per_s
         else:
             repeats = _REPEATS if requests <= _MOST_REPEATED else 1
             runs = [run_dram(dram, controller, addresses, writes=writes) for _ in range(repeats)]
             run = min(runs, key=lambda one: one.seconds)
-            rate, latency = run.bytes_per_s, run.mean_latency_ns
+            rate, latency, of_pins = run.bytes_per_s, run.mean_latency_ns, run.bytes_per_s
     result |= {
         "gbytes_per_s": rate / 1e9,
-        "fraction_of_peak": rate / dram.peak_bytes_per_s,
+        "fraction_of_peak": of_pins / dram.peak_bytes_per_s,
         "mean_latency_ns": latency,
         "row_hits": run.row_hits,
         "row_misses": run.row_misses,
@@ -92,14 +93,25 @@ def memory(
         "random_bound": random_bound(dram).fraction,
         "random_limiter": random_bound(dram).limiter,
     }
+    caption = ""
     if l2:
         result |= {
             "l2_hits": through.l2.hits,
             "l2_hit_rate": through.l2.hit_rate,
             "dram_requests": run.requests,
             "limiter": through.limiter,
+            "dram_latency_ns": run.mean_latency_ns,
+            "dram_gbytes_per_s": through.dram_bytes_per_s / 1e9,
+            "l2_peak_gbytes_per_s": config.l2.peak_bytes_per_s / 1e9,
+            "l2_fraction_of_peak": through.bytes_per_s / config.l2.peak_bytes_per_s,
+            "write_backs": through.l2.write_backs,
+            "dirty_bytes_left": through.dirty_bytes_left,
         }
+        caption = (
+            f"gbytes_per_s passes the L2, limited by the {through.limiter}; fraction_of_peak is of the DRAM's pins.\n"
+            f"{through.dirty_bytes_left} bytes written are still in the L2: the DRAM is charged for none of them."
+        )
     if json:
         print_json(result)
         return
-    print_table(f"Memory of {config.name}, {pattern}", ("figure", "value"), list(result.items()))
+    print_table(f"Memory of {config.name}, {pattern}", ("figure", "value"), list(result.items()), caption)

@@ -18,10 +18,13 @@ class MemoryRun:
     Parameters
     ----------
     l2, dram : what each part did
+    dirty_bytes_left : bytes written, by this run or one before, that the L2 still holds when it ends: no time of the
+        DRAM is charged for them until a later run evicts their lines
     """
 
     l2: L2Run
     dram: DramRun
+    dirty_bytes_left: int
 
     @property
     def bytes_requested(self) -> int:
@@ -44,8 +47,17 @@ class MemoryRun:
         return self.bytes_requested / self.total_ns * 1e9 if self.l2.requests else 0.0
 
     @property
+    def dram_bytes_per_s(self) -> float:
+        """Bytes the DRAM read and wrote, over the same time."""
+        return self.dram.bytes_served / self.total_ns * 1e9 if self.l2.requests else 0.0
+
+    @property
     def mean_latency_ns(self) -> float:
-        """Mean read: the L2's own time, and the DRAM's for what missed."""
+        """Of a read: the L2's own time and, for the part of the reads that missed, the DRAM's mean.
+
+        That mean is over the DRAM's reads and writes back together, from entering the controller's window: telling
+        them apart in its loop takes a fiftieth of its speed. Without writes it is that of reads.
+        """
         missed = self.l2.fills / self.l2.reads if self.l2.reads else 0.0
         return self.l2.l2.hit_ns + missed * self.dram.mean_latency_ns
 
@@ -91,6 +103,6 @@ class MemorySystem:
         """
         l2 = self.cache.run(addresses, writes)
         dram = run_dram(self.config.dram, self.config.controller, l2.dram_addresses, writes=l2.dram_writes)
-        run = MemoryRun(l2=l2, dram=dram)
+        run = MemoryRun(l2=l2, dram=dram, dirty_bytes_left=self.cache.dirty_bytes)
         run.check_balance()
         return run

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from arch.memory_preset import load_memory
 from cli.main import main
 
 KEYS = {
@@ -37,6 +38,27 @@ def test_through_the_l2_a_table_is_read_once(capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["dram_requests"] + result["l2_hits"] == 300_000
     assert result["dram_requests"] <= 1e6 / 32 and result["l2_hit_rate"] > 0.89
+
+
+def test_a_copy_through_the_l2_says_what_it_does_not_charge(capsys):
+    """Twice the DRAM's peak passes the L2, since half the traffic is writes that stay there; the DRAM's part is told
+    apart, and every byte written was written back or is still there."""
+    arguments = ("--preset", "h200", "--l2", "--pattern", "copy", "--requests", "1200000")
+    assert run(*arguments, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result.keys() >= KEYS
+    assert result["gbytes_per_s"] > result["peak_gbytes_per_s"] and result["limiter"] == "l2"
+    assert result["fraction_of_peak"] <= 1
+    assert result["fraction_of_peak"] == pytest.approx(result["dram_gbytes_per_s"] / result["peak_gbytes_per_s"])
+    assert result["dram_gbytes_per_s"] / result["gbytes_per_s"] == pytest.approx(result["dram_requests"] / 1_200_000)
+    assert result["l2_fraction_of_peak"] * result["l2_peak_gbytes_per_s"] == pytest.approx(result["gbytes_per_s"])
+    assert 32 * result["write_backs"] + result["dirty_bytes_left"] == 32 * 600_000
+    assert result["dram_requests"] == 600_000 + result["write_backs"]
+    hit_ns = load_memory("h200").l2.hit_ns
+    assert result["mean_latency_ns"] == pytest.approx(hit_ns + result["dram_latency_ns"])  # no read hits
+    assert run(*arguments) == 0
+    shown = capsys.readouterr().out
+    assert f"{result['dirty_bytes_left']} bytes written" in " ".join(shown.split())
 
 
 def test_longer_drains_copy_faster(capsys):
