@@ -42,7 +42,7 @@ def memory(
     """Time a pattern of reads and writes on a GPU's DRAM, command by command."""
     from sim.memory.bounds import random_bound
     from sim.memory.dram import run_dram
-    from sim.memory.patterns import pattern_requests
+    from sim.memory.patterns import LEAST_FOOTPRINT_BYTES, pattern_requests
     from sim.memory.system import MemorySystem
 
     known = {preset: preset for preset in preset_names("memory")} | {kind: gpu for kind, gpu in _KINDS.items()}
@@ -53,12 +53,16 @@ def memory(
     config = replace(config, dram=dram, controller=controller)
     if not 0 <= seed < 1 << 63:
         raise InputError(f"seed must be an integer from 0 to {(1 << 63) - 1}, not {seed}")
-    if footprint_mb is not None and not 0 < footprint_mb < 1e9:
-        raise InputError(f"footprint_mb must be a number above 0 and below 1e9, not {footprint_mb}")
+    footprint = None
+    if footprint_mb is not None:
+        # in the unit that was typed; bytes would be refused in bytes
+        least, most = LEAST_FOOTPRINT_BYTES / 1e6, dram.capacity_bytes / 1e6
+        if not least <= footprint_mb <= most:
+            raise InputError(f"footprint_mb must be a number from {least:.12g} to {most:.12g}, not {footprint_mb}")
+        footprint = round(footprint_mb * 1e6)
     addresses, writes = pattern_requests(
-        pattern, dram, requests, stride_bytes=stride, seed=seed,
-        footprint_bytes=None if footprint_mb is None else int(footprint_mb * 1e6),
-    )  # fmt: skip
+        pattern, dram, requests, stride_bytes=stride, seed=seed, footprint_bytes=footprint
+    )
     # The first call compiles and is not timed.
     run_dram(dram, controller, addresses[:_WARM_UP], writes=writes[:_WARM_UP])
     result: dict[str, Any] = {

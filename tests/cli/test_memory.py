@@ -97,7 +97,16 @@ def test_mappings_and_refreshes_can_be_chosen(capsys):
         (["--refresh", "x"], "refresh must be one of per_bank, all_bank, not 'x'"),
         (["--write-window", "0"], "write_window must be an integer from 1 to 1024, not 0"),
         (["--stride", "8"], "stride_bytes must be an integer from 32 to 103079215104, not 8"),
-        (["--footprint-mb", "nan"], "footprint_mb must be a number above 0 and below 1e9, not nan"),
+        (["--footprint-mb", "nan"], "footprint_mb must be a number from 0.000512 to 206158.430208, not nan"),
+        (["--footprint-mb", "1e8"], "footprint_mb must be a number from 0.000512 to 206158.430208, not 100000000.0"),
+        (["--footprint-mb", "0.0001"], "footprint_mb must be a number from 0.000512 to 206158.430208, not 0.0001"),
+        (
+            ["--pattern", "strided", "--stride", "1000000", "--footprint-mb", "0.5"],
+            (
+                "stride_bytes must be at most half of the footprint, 250000, not 1000000; take a shorter stride or a "
+                "larger footprint"
+            ),
+        ),
         (["--seed", "-1"], "seed must be an integer from 0 to 9223372036854775807, not -1"),
     ],
 )

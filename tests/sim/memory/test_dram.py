@@ -34,6 +34,15 @@ def without_refresh(name: str):
     return replace(dram, timing=replace(dram.timing, trefi_ns=1e7)), controller
 
 
+def test_a_stride_turns_at_the_end_of_the_footprint():
+    """Up to half of the footprint; a longer one would read burst after burst."""
+    dram = load_memory("orin").dram
+    addresses, _ = pattern_requests("strided", dram, 6, stride_bytes=512, footprint_bytes=1024)
+    assert addresses.tolist() == [0, 512, 32, 544, 64, 576]
+    with pytest.raises(InputError, match=r"^stride_bytes must be at most half of the footprint, 512, not 513; "):
+        pattern_requests("strided", dram, 6, stride_bytes=513, footprint_bytes=1024)
+
+
 @pytest.mark.parametrize(("name", "gbytes"), PRESETS.items())
 def test_peaks_are_those_of_the_data_sheets(name, gbytes):
     dram = load_memory(name).dram
