@@ -26,7 +26,7 @@ def sweep(
     array: Annotated[str, typer.Option(help="Rows and columns of the MLP engine, multiples of 4.")] = "16,32,64",
     fission: Annotated[str, typer.Option(help="Whether the array splits: no, yes.")] = "no,yes",
     bank_ports: Annotated[str, typer.Option(help="Ports of a bank: 1 (16 banks) or 2 (8 banks).")] = "1,2",
-    clock_ghz: Annotated[str, typer.Option(help="Clocks; several with commas.")] = "0.5,1",
+    clock_ghz: Annotated[str, typer.Option(help="Clocks, 0.01 to 10; several with commas.")] = "0.5,1",
     n_nfp: Annotated[str, typer.Option(help="Neural fields processors, 1 to 64.")] = "1,2,4,8,16,32,64",
     gpu: Annotated[str, typer.Option(help="Whose memory feeds them: rtx3090, h200, orin, a100_80gb.")] = "rtx3090",
     out: Annotated[Path | None, typer.Option(help="Write the plot here (.svg).")] = None,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from arch.errors import check_integer, check_one_of, check_positive
+from arch.errors import InputError, check_integer, check_one_of
 from arch.field import APPS, FieldConfig
 from arch.memory_preset import load_memory
 from arch.mlp_plan import plan_mlp
@@ -15,10 +15,14 @@ from sim.machine.frame_traffic import memory_rate, point_traffic
 from sim.machine.nfp_rate import nfp_for, nfp_rate
 from sim.machine.silicon import nfp_silicon
 
-__all__ = ["ARRAYS", "LEVEL_PARALLEL", "DesignPoint", "sweep"]
+__all__ = ["ARRAYS", "CLOCKS_GHZ", "LEVEL_PARALLEL", "DesignPoint", "sweep"]
 
 ARRAYS = (16, 32, 64)
 LEVEL_PARALLEL = (4, 8, 16)
+CLOCKS_GHZ = (0.01, 10.0)
+"""Slowest and fastest. Clocks a point do not depend on the clock, so any number would give a result, but area and
+energy are those of 7 nm logic at its nominal voltage, which is built for none of the clocks beyond these."""
+
 _ROOMY_TILES = 4096
 
 
@@ -38,7 +42,7 @@ class DesignPoint:
     limiter : ``encoding`` or ``mlp``, whichever is slower; ``memory`` if points and results pass no faster
     gpoints_per_s : of the cluster, billions
     mm2, watts : of the cluster, modelled
-    pareto : whether no cluster of the same clock and known area computes as many points on less
+    pareto : whether no cluster of the same clock computes as many points on less area, or more on the same
     source : ``cycle_model`` for clocks and points; area and power are modelled
     """
 
@@ -77,14 +81,16 @@ def sweep(
     Raises
     ------
     InputError
-        If a value is none a cluster can be built with.
+        If a value is none a cluster can be built with, or a clock lies outside ``CLOCKS_GHZ``.
     """
     check_one_of("app", app, APPS)
     check_one_of("encoding", encoding, tuple(ENCODINGS))
     for size in level_parallel:
         check_one_of("level_parallel", size, (1, 2, 4, 8, 16))
     for clock in clocks_ghz:
-        check_positive("clock_ghz", clock)
+        # written so that NaN is refused
+        if not CLOCKS_GHZ[0] <= clock <= CLOCKS_GHZ[1]:
+            raise InputError(f"clock_ghz must be a number from {CLOCKS_GHZ[0]:g} to {CLOCKS_GHZ[1]:g}, not {clock!r}")
     for n_nfp in n_nfps:
         check_integer("n_nfp", n_nfp, 1, 64)
     field = field_of(app, encoding)

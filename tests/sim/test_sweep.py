@@ -119,7 +119,9 @@ def test_wrong_design_points_are_refused():
         ({"level_parallel": [3]}, "level_parallel must be one of 1, 2, 4, 8, 16, not 3"),
         ({"arrays": [10]}, "rows must be a multiple of 4 from 4 to 128, not 10"),
         ({"bank_ports": [4]}, "bank_ports must be one of 1, 2, not 4"),
-        ({"clocks_ghz": [0.0]}, "clock_ghz must be a number above 0, not 0.0"),
+        ({"clocks_ghz": [0.0]}, "clock_ghz must be a number from 0.01 to 10, not 0.0"),
+        ({"clocks_ghz": [1.0, 1e30]}, "clock_ghz must be a number from 0.01 to 10, not 1e+30"),
+        ({"clocks_ghz": [float("nan")]}, "clock_ghz must be a number from 0.01 to 10, not nan"),
         ({"n_nfps": [0]}, "n_nfp must be an integer from 1 to 64, not 0"),
     ):
         with pytest.raises(InputError) as refused:
