@@ -22,7 +22,9 @@ def sweep(
     *,
     app: Annotated[str, typer.Option(help="nerf, nsdf, gia or nvr.")] = "nerf",
     encoding: Annotated[str, typer.Option(help="hashgrid, densegrid or lowres.")] = "hashgrid",
-    level_parallel: Annotated[str, typer.Option(help="Level engines of a processor: 1, 2, 4, 8, 16.")] = "4,8,16",
+    level_parallel: Annotated[
+        str, typer.Option(help="Level engines of a processor: 1, 2, 4, 8, 16; at most one a level.")
+    ] = "4,8,16",
     array: Annotated[str, typer.Option(help="Rows and columns of the MLP engine, multiples of 4.")] = "16,32,64",
     fission: Annotated[str, typer.Option(help="Whether the array splits: no, yes.")] = "no,yes",
     bank_ports: Annotated[str, typer.Option(help="Ports of a bank: 1 (16 banks) or 2 (8 banks).")] = "1,2",
@@ -39,7 +41,7 @@ def sweep(
     if out is not None and out.suffix != ".svg":
         raise InputError(f"suffix of out must be .svg, not {out.suffix!r}")
     with progress("design points") as update:
-        points = compute(
+        space = compute(
             app=app,
             encoding=encoding,
             level_parallel=_numbers("level_parallel", level_parallel, int),
@@ -51,11 +53,12 @@ def sweep(
             gpu=gpu,
             update=update,
         )
+    points = space.points
     if out is not None:
         write_whole(out, sweep_plot(points))
         note(f"wrote {out}")
     if json:
-        print_json({"points": [asdict(point) for point in points]})
+        print_json({"points": [asdict(point) for point in points], "left_out": space.left_out, "notes": space.notes})
         return
     front = [point for point in points if point.pareto]
     lines = [tuple(getattr(point, column) for column in _COLUMNS) for point in front]
@@ -63,6 +66,9 @@ def sweep(
         f"{len(front)} of {len(points)} clusters: no other of the same clock computes as much on less area.\n"
         "Clocks a point from the cycle models; area and power modelled from Yosys's gates and memory bits in 7 nm."
     )
+    if space.left_out:
+        caption += f"\n{space.left_out} of {len(points) + space.left_out} clusters asked for left out."
+    caption = "\n".join((caption, *space.notes))
     print_table(f"Pareto front, {app} {encoding}", _COLUMNS, lines, caption)
 
 

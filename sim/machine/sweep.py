@@ -1,10 +1,12 @@
 """The design space of a cluster: how many points a second it computes, on how much area, with how much power."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 
-from arch.errors import InputError, check_integer, check_one_of
+from arch.errors import InputError, check_integer, check_multiple, check_one_of
 from arch.field import APPS, FieldConfig
 from arch.memory_preset import load_memory
 from arch.mlp_plan import plan_mlp
@@ -15,7 +17,7 @@ from sim.machine.frame_traffic import memory_rate, point_traffic
 from sim.machine.nfp_rate import nfp_for, nfp_rate
 from sim.machine.silicon import nfp_silicon
 
-__all__ = ["ARRAYS", "CLOCKS_GHZ", "LEVEL_PARALLEL", "DesignPoint", "sweep"]
+__all__ = ["ARRAYS", "CLOCKS_GHZ", "LEVEL_PARALLEL", "DesignPoint", "DesignSpace", "sweep"]
 
 ARRAYS = (16, 32, 64)
 LEVEL_PARALLEL = (4, 8, 16)
@@ -23,6 +25,7 @@ CLOCKS_GHZ = (0.01, 10.0)
 """Slowest and fastest. Clocks a point do not depend on the clock, so any number would give a result, but area and
 energy are those of 7 nm logic at its nominal voltage, which is built for none of the clocks beyond these."""
 
+_ENGINES = (1, 2, 4, 8, 16)
 _ROOMY_TILES = 4096
 
 
@@ -63,6 +66,22 @@ class DesignPoint:
     source: str = "cycle_model"
 
 
+@dataclass(frozen=True, kw_only=True)
+class DesignSpace:
+    """What a sweep found.
+
+    Parameters
+    ----------
+    points : every cluster once
+    left_out : how many of the clusters asked for have no point of their own
+    notes : why, a sentence a reason
+    """
+
+    points: tuple[DesignPoint, ...]
+    left_out: int
+    notes: tuple[str, ...]
+
+
 def sweep(
     *,
     app: str = "nerf",
@@ -75,18 +94,26 @@ def sweep(
     n_nfps: Sequence[int] = (1, 8, 16, 32, 64),
     gpu: str = "rtx3090",
     update: Callable[[int, int], None] = lambda done, total: None,
-) -> list[DesignPoint]:
+) -> DesignSpace:
     """Every combination, tables as large as the field needs on that many engines.
+
+    Level engines beyond the field's levels would be idle, so such a ``level_parallel`` is taken as an engine a level,
+    once: the same choice serves every encoding. A combination that cannot be built is left out.
 
     Raises
     ------
     InputError
-        If a value is none a cluster can be built with, or a clock lies outside ``CLOCKS_GHZ``.
+        If a value is none a cluster can be built with, a clock lies outside ``CLOCKS_GHZ``, or no combination can be
+        built.
     """
     check_one_of("app", app, APPS)
     check_one_of("encoding", encoding, tuple(ENCODINGS))
     for size in level_parallel:
-        check_one_of("level_parallel", size, (1, 2, 4, 8, 16))
+        check_one_of("level_parallel", size, _ENGINES)
+    for array in arrays:
+        check_multiple("rows", array, 4, 4, 128)
+    for ports in bank_ports:
+        check_one_of("bank_ports", ports, (1, 2))
     for clock in clocks_ghz:
         # written so that NaN is refused
         if not CLOCKS_GHZ[0] <= clock <= CLOCKS_GHZ[1]:
@@ -95,10 +122,17 @@ def sweep(
         check_integer("n_nfp", n_nfp, 1, 64)
     field = field_of(app, encoding)
     fed, _ = memory_rate(load_memory(gpu).name, point_traffic(field), BATCH_POINTS)
-    builds = list(product(level_parallel, arrays, fission, bank_ports))
-    points = []
+    most = next(size for size in _ENGINES if size >= field.grid.n_levels)
+    builds = list(product(dict.fromkeys(min(size, most) for size in level_parallel), arrays, fission, bank_ports))
+    points: list[DesignPoint] = []
+    refused: Counter[str] = Counter()
     for number, (parallel, array, split, ports) in enumerate(builds, 1):
-        nfp = _nfp(field, parallel, array, split, ports)
+        try:
+            nfp = _nfp(field, parallel, array, split, ports)
+        except InputError as error:
+            refused[str(error)] += 1
+            update(number, len(builds))
+            continue
         rate = nfp_rate(field, nfp)
         silicon = nfp_silicon(nfp, field)
         slower = "encoding" if rate.encoding_clk_per_point >= rate.mlp_clk_per_point else "mlp"
@@ -114,8 +148,20 @@ def sweep(
                 )
             )  # fmt: skip
         update(number, len(builds))
+    if not points:
+        raise InputError(next(iter(refused)))
     best = {id(point) for clock in clocks_ghz for point in _front([p for p in points if p.clock_ghz == clock])}
-    return [replace(point, pareto=id(point) in best) for point in points]
+    notes = [f"{count} of {len(builds)} processors cannot be built: {reason}." for reason, count in refused.items()]
+    beyond = [str(size) for size in level_parallel if size > most]
+    if beyond:
+        levels = f"the {field.grid.n_levels} levels of {app} {encoding}"
+        notes.insert(0, f"level_parallel {', '.join(beyond)} is taken as {most}: {levels} keep no more engines busy.")
+    asked = prod(map(len, (level_parallel, arrays, fission, bank_ports, clocks_ghz, n_nfps)))
+    return DesignSpace(
+        points=tuple(replace(point, pareto=id(point) in best) for point in points),
+        left_out=asked - len(points),
+        notes=tuple(notes),
+    )
 
 
 def _nfp(field: FieldConfig, parallel: int, array: int, split: bool, ports: int) -> NfpConfig:

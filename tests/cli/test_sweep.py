@@ -23,6 +23,19 @@ def test_json_has_every_point(capsys):
     assert any(point["pareto"] for point in points)
 
 
+@pytest.mark.parametrize("arguments", [(), ("--level-parallel", "16"), ("--app", "gia")])
+def test_every_encoding_can_be_swept_with_any_level_engines(arguments, capsys):
+    few = ("--encoding", "lowres", "--array", "64", "--n-nfp", "1", "--clock-ghz", "1", *arguments)
+    assert run(*few, "--json") == 0
+    space = json.loads(capsys.readouterr().out)
+    assert {point["level_parallel"] for point in space["points"]} == {2} and len(space["points"]) == 4
+    assert space["left_out"] == (0 if "16" in arguments else 8) and len(space["notes"]) == 1
+    assert run(*few) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert space["notes"][0] in shown
+    assert ("8 of 12 clusters asked for left out." in shown) == (space["left_out"] > 0)
+
+
 def test_the_plot_and_the_table(capsys, tmp_path):
     out = tmp_path / "front.svg"
     assert run(*SMALL, "--out", str(out)) == 0

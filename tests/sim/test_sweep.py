@@ -8,6 +8,7 @@ from arch.cell_table import GATES, load_cells
 from arch.errors import InputError
 from arch.presets import FIELDS
 from arch.workload import load_calibration
+from sim.machine import sweep as sweep_module
 from sim.machine.nfp_rate import nfp_for, nfp_rate
 from sim.machine.silicon import nfp_silicon
 from sim.machine.sweep import sweep
@@ -55,7 +56,9 @@ def test_fewer_level_engines_serve_several_levels_each():
 
 @pytest.fixture(scope="module")
 def points():
-    return sweep(level_parallel=[4, 16], arrays=[16, 64], bank_ports=[1, 2], clocks_ghz=[0.5, 1.0], n_nfps=[1, 64])
+    space = sweep(level_parallel=[4, 16], arrays=[16, 64], bank_ports=[1, 2], clocks_ghz=[0.5, 1.0], n_nfps=[1, 64])
+    assert (space.left_out, space.notes) == (0, ())
+    return space.points
 
 
 def test_every_combination_is_there_once(points):
@@ -113,11 +116,51 @@ def test_power_is_that_of_the_points_computed(points):
         assert point.watts == pytest.approx(point.gpoints_per_s * nj, rel=1e-6)
 
 
+@pytest.mark.parametrize("app", ["nerf", "gia"])
+def test_level_engines_beyond_the_levels_are_left_out(app):
+    """Two levels keep two engines busy: the choice of 4, 8 or 16 is one cluster, not three, and not a refusal."""
+    space = sweep(app=app, encoding="lowres", n_nfps=[1, 8], arrays=[64], fission=[False], bank_ports=[2])
+    assert [(p.level_parallel, p.n_nfp) for p in space.points] == [(2, 1), (2, 8)]
+    assert space.left_out == 2 * 3 - 2
+    assert space.notes == (
+        f"level_parallel 4, 8, 16 is taken as 2: the 2 levels of {app} lowres keep no more engines busy.",
+    )
+    field = FIELDS[f"{app}_lowres"]
+    assert space.points[0].clk_per_point == nfp_rate(field, nfp_for(field)).clk_per_point
+
+
+def test_engines_of_eight_levels_are_at_most_eight():
+    space = sweep(encoding="densegrid", n_nfps=[1], arrays=[64], fission=[False], bank_ports=[2])
+    assert [point.level_parallel for point in space.points] == [4, 8]
+    assert space.left_out == 1 and "level_parallel 16 is taken as 8" in space.notes[0]
+
+
+def test_what_cannot_be_built_is_left_out_until_nothing_is(monkeypatch):
+    """Two of four processors are refused, then all of them."""
+    case = {"level_parallel": [16], "arrays": [16, 64], "bank_ports": [1, 2], "fission": [False], "n_nfps": [1, 8, 64]}
+
+    whole = sweep_module._nfp
+
+    def build(field, parallel, array, *others):
+        if array in too_large:
+            raise InputError(f"rows must be fewer, not {array}")
+        return whole(field, parallel, array, *others)
+
+    monkeypatch.setattr(sweep_module, "_nfp", build)
+    too_large = {64}
+    space = sweep(**case)
+    assert {point.array for point in space.points} == {16} and len(space.points) == space.left_out == 6
+    assert space.notes == ("2 of 4 processors cannot be built: rows must be fewer, not 64.",)
+    too_large = {16, 64}
+    with pytest.raises(InputError, match=r"^rows must be fewer, not 16$"):
+        sweep(**case)
+
+
 def test_wrong_design_points_are_refused():
     for changes, sentence in (
         ({"app": "vr"}, "app must be one of nerf, nsdf, gia, nvr, not 'vr'"),
         ({"level_parallel": [3]}, "level_parallel must be one of 1, 2, 4, 8, 16, not 3"),
-        ({"arrays": [10]}, "rows must be a multiple of 4 from 4 to 128, not 10"),
+        ({"arrays": [16, 10]}, "rows must be a multiple of 4 from 4 to 128, not 10"),
         ({"bank_ports": [4]}, "bank_ports must be one of 1, 2, not 4"),
         ({"clocks_ghz": [0.0]}, "clock_ghz must be a number from 0.01 to 10, not 0.0"),
         ({"clocks_ghz": [1.0, 1e30]}, "clock_ghz must be a number from 0.01 to 10, not 1e+30"),
