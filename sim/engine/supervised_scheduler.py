@@ -185,9 +185,10 @@ class _Run:
         self._causes |= sum(1 << cause for cause in happened)
         if ended:
             self._core = None
-        self._end_clock(clock, action, shown, busy=busy)
         if begins is not None:
             self._begin(clock, begins)
+        # an abort wins over a program that begins in its clock
+        self._end_clock(clock, action, shown, busy=busy)
         return False
 
     def _act(self, clock: int, busy: bool) -> Action | None:
