@@ -29,6 +29,7 @@ __all__ = [
     "build_parameters",
     "config_hash",
     "elaborate_registers",
+    "interface_version",
     "register_map",
 ]
 
@@ -134,6 +135,12 @@ def config_hash(config: ClusterConfig) -> int:
 def register_map(config: ClusterConfig) -> RegisterMap:
     """The registers of a build."""
     return RegisterMap(registers=tuple(_register(node) for node in elaborate_registers(config).registers()))
+
+
+def interface_version(config: ClusterConfig) -> str:
+    """Version of register map and ports, ``major.minor.patch``: what the register ``version`` says."""
+    register = register_map(config).register("version")
+    return ".".join(str(register.field(name).of(register.reset)) for name in ("major", "minor", "patch"))
 
 
 def elaborate_registers(config: ClusterConfig) -> AddrmapNode:

@@ -16,6 +16,7 @@ from cli.cost import cost
 from cli.doctor import doctor
 from cli.fpga import fpga
 from cli.frame import frame
+from cli.image import image
 from cli.import_field import import_field
 from cli.memory import memory
 from cli.program import program
@@ -31,7 +32,7 @@ from cli.verilog import verilog
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (render, frame, sweep, memory, tokens, cost, search, serve, verilog, fpga, report, doctor)
+COMMANDS = (render, frame, sweep, memory, tokens, cost, search, serve, verilog, image, fpga, report, doctor)
 """Every command, in the order ``ngpc --help`` lists them; the function's name is the command's."""
 
 app = typer.Typer(

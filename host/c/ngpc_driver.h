@@ -29,10 +29,12 @@ enum {
   NGPC_WRONG_END = -6,      /* the hardware ended the run elsewhere than at its last point */
   NGPC_NO_FIELD = -7,       /* points without a field */
   NGPC_NO_SCHEDULER = -8,   /* a program for a build without a scheduler unit */
-  NGPC_NOT_SUPERVISED = -9  /* its scheduler unit does not supervise units */
+  NGPC_NOT_SUPERVISED = -9, /* its scheduler unit does not supervise units */
+  NGPC_NO_FILE = -10        /* the bytes are not a field's file, or not all of it */
 };
 
-/* How to reach registers and streams. Calls return 0 when their transfers are done, else anything else. */
+/* How to reach registers and streams. Calls return 0 when their transfers are done, else anything else. Time limits are
+ * theirs: a cluster that was reset has no field, and points sent to it bring no results and no error. */
 typedef struct {
   void *context;
   int (*read)(void *context, uint32_t address, uint32_t *word);
@@ -44,13 +46,15 @@ typedef struct {
   int (*exchange)(void *context, const uint8_t *points, size_t count, uint8_t *results, uint8_t *last, uint8_t *error);
 } ngpc_transport;
 
-/* A field as load words (host.image_file makes them), and what its points and results are. */
+/* A field as load words, and what its points and results are; `ngpc image` makes a file of it. */
 typedef struct {
   const uint8_t *words;
   size_t count;
-  unsigned pos_dims;  /* 2 or 3 */
-  unsigned outputs;   /* of a point */
-  unsigned takes_side; /* 1 for nerf: a direction code comes with each point */
+  unsigned pos_dims;     /* 2 or 3 */
+  unsigned outputs;      /* of a point */
+  unsigned takes_side;   /* 1 for nerf: a direction code comes with each point */
+  float output_scale;    /* real value of one step of an output */
+  float direction_scale; /* of the direction code; 0 if there is none */
 } ngpc_field;
 
 typedef struct {
@@ -117,9 +121,37 @@ static inline int ngpc_open(ngpc_driver *driver, const ngpc_transport *transport
   return NGPC_OK;
 }
 
-/* Put a field into all processors. Its words may go afterwards. */
+static inline uint32_t ngpc_word_at(const uint8_t *bytes) {
+  return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* The field in the bytes of a file of `ngpc image`, which must stay until it is loaded. */
+static inline int ngpc_field_of(const uint8_t *file, size_t bytes, ngpc_field *field) {
+  size_t header;
+  uint32_t scale;
+  memset(field, 0, sizeof *field);
+  if (bytes < 32 || memcmp(file, "NGPC", 4) || (ngpc_word_at(file + 4) & 0xffff) != 1) return NGPC_NO_FILE;
+  header = ngpc_word_at(file + 4) >> 16;
+  if (header < 32 || header > bytes) return NGPC_NO_FILE;
+  if (ngpc_word_at(file + 8) != NGPC__CONFIG_HASH__VALUE_reset) return NGPC_OTHER_BUILD;
+  field->count = ngpc_word_at(file + 12);
+  if (!field->count || (bytes - header) % NGPC_BUILD_LOAD_BYTES ||
+      (bytes - header) / NGPC_BUILD_LOAD_BYTES != field->count)
+    return NGPC_NO_FILE;
+  field->words = file + header;
+  field->pos_dims = file[16];
+  field->outputs = file[17];
+  field->takes_side = file[18];
+  scale = ngpc_word_at(file + 20);
+  memcpy(&field->output_scale, &scale, sizeof scale);
+  scale = ngpc_word_at(file + 24);
+  memcpy(&field->direction_scale, &scale, sizeof scale);
+  return NGPC_OK;
+}
+
+/* Put a field into all processors. Its words may go afterwards; a reset of the hardware forgets it. */
 static inline int ngpc_load(ngpc_driver *driver, const ngpc_field *field) {
-  if (field->pos_dims < 2 || field->pos_dims > NGPC_BUILD_POS_DIMS || field->outputs < 1 ||
+  if (!field->count || field->pos_dims < 2 || field->pos_dims > NGPC_BUILD_POS_DIMS || field->outputs < 1 ||
       field->outputs > NGPC_BUILD_MAX_OUTPUTS || (field->takes_side && !NGPC_BUILD_SIDE_INPUTS))
     return NGPC_INVALID;
   if (driver->transport->send_load(driver->transport->context, field->words, field->count)) return NGPC_BUS_ERROR;
@@ -130,7 +162,7 @@ static inline int ngpc_load(ngpc_driver *driver, const ngpc_field *field) {
 
 /* Send points, the last one marked so, and take every result.
  *
- * coordinates: count * pos_dims raw coordinates, 0 to 2^23
+ * coordinates: count * pos_dims raw coordinates, 0 to 2^23; the bits of fp32 numbers for a build of fp16
  * side: count * NGPC_BUILD_SIDE_INPUTS raw codes for a field that takes them, else NULL
  * outputs: count * outputs raw results, 0 where errors
  * errors: count bytes, 1 where the point's processor failed
@@ -146,7 +178,9 @@ static inline int ngpc_run(const ngpc_driver *driver, const uint32_t *coordinate
   if (!dims) return NGPC_NO_FIELD;
   if (!count || (side != NULL) != (driver->field.takes_side != 0)) return NGPC_INVALID;
   for (number = 0; number < count * dims; number++)
-    if (coordinates[number] > UINT32_C(1) << 23) return NGPC_INVALID;
+    if (!NGPC_BUILD_FLOATING && coordinates[number] > UINT32_C(1) << 23) return NGPC_INVALID;
+  for (number = 0; side && NGPC_BUILD_VALUE_BYTES == 1 && number < count * NGPC_BUILD_SIDE_INPUTS; number++)
+    if (side[number] < -128 || side[number] > 127) return NGPC_INVALID;
   memset(points, 0, count * NGPC_BUILD_POINT_BYTES);
   for (number = 0; number < count; number++) {
     uint8_t *point = points + number * NGPC_BUILD_POINT_BYTES;
@@ -223,11 +257,13 @@ static inline int ngpc_load_program(const ngpc_driver *driver, const uint8_t *wo
 
 /* Whether runs of points wait for nano-operations; for a cluster that is not busy. */
 static inline int ngpc_set_scheduled(const ngpc_driver *driver, int scheduled) {
+  if (!NGPC_BUILD_SCHEDULER) return NGPC_NO_SCHEDULER;
   return ngpc_write(driver, NGPC_ADDRESS(program_control), scheduled ? NGPC__PROGRAM_CONTROL__SCHEDULED_bm : 0);
 }
 
 /* Start the loaded program, with runs of points waiting for its nano-operations. */
 static inline int ngpc_start_program(const ngpc_driver *driver) {
+  if (!NGPC_BUILD_SCHEDULER) return NGPC_NO_SCHEDULER;
   return ngpc_write(driver, NGPC_ADDRESS(program_control),
                     NGPC__PROGRAM_CONTROL__SCHEDULED_bm | NGPC__PROGRAM_CONTROL__START_bm);
 }

@@ -74,3 +74,23 @@ def test_an_unknown_preset_leaves_nothing(
     wrong = "65" if option == "--nfps" else "x"
     assert _run(capsys, option, wrong, "--out", str(out)) == (2, "", f"ngpc: {sentence}\n")
     assert not out.exists()
+
+
+def test_a_release_does_not_write_among_other_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as those of a checkout, whose README.md and config.json a release has too."""
+    (tmp_path / "README.md").write_text("mine")
+    (tmp_path / "config.json").write_text('{"mine": 1}')
+    code, _, err = _run(capsys, "--preset", "ecp5-tiny", "--out", str(tmp_path))
+    assert code == 2
+    assert err == (
+        "ngpc: the output directory must be empty or hold an earlier release, not 'README.md' as "
+        f"{str(tmp_path)!r} does; name another\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "config.json"]
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_a_release_has_its_own_cluster_even_for_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = _run(capsys, "--preset", "ecp5-tiny", "--nfps", "0", "--out", str(tmp_path / "out"))
+    assert code == 2 and "without --processor, --scheduler and --nfps; leave them out" in err
+    assert not (tmp_path / "out").exists()

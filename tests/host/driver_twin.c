@@ -61,7 +61,7 @@ int main(int argc, char **argv) {
   static int16_t side[64 * (NGPC_BUILD_SIDE_INPUTS + 1)], outputs[256];
   const ngpc_transport transport = {NULL, read_register, write_register, send_load, exchange};
   ngpc_driver driver;
-  ngpc_field field = {image, 0, 0, 0, 0};
+  ngpc_field field;
   ngpc_counters counters;
   ngpc_program_status status;
   size_t number, count;
@@ -73,11 +73,11 @@ int main(int argc, char **argv) {
   if (check(ngpc_open(&driver, &transport))) return 0;
   check(ngpc_run(&driver, coordinates, NULL, 1, outputs, errors, work));
   file = fopen(argv[2], "rb");
-  field.count = fread(image, NGPC_BUILD_LOAD_BYTES, sizeof image / NGPC_BUILD_LOAD_BYTES, file);
+  count = fread(image, 1, sizeof image, file);
   fclose(file);
-  field.pos_dims = 3;
-  field.outputs = NGPC_BUILD_MAX_OUTPUTS;
-  field.takes_side = 1;
+  if (check(ngpc_field_of(image, count, &field))) return 0;
+  printf("field %u %u %u %.9g %.9g\n", field.pos_dims, field.outputs, field.takes_side, field.output_scale,
+         field.direction_scale);
   check(ngpc_load(&driver, &field));
   file = fopen(argv[3], "rb");
   count = fread(coordinates, 12, 64, file);
@@ -128,6 +128,9 @@ int main(int argc, char **argv) {
   coordinates[4] = (1 << 23) + 1;
   check(ngpc_run(&driver, coordinates, side, count, outputs, errors, work));
   check(ngpc_run(&driver, coordinates, NULL, 1, outputs, errors, work));
+  side[1] = 300;
+  if (NGPC_BUILD_VALUE_BYTES == 1) check(ngpc_run(&driver, coordinates, side, 1, outputs, errors, work));
+  side[1] = 1;
   broken_end = 1;
   check(ngpc_run(&driver, coordinates, side, 1, outputs, errors, work));
   return 0;

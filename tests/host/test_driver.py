@@ -153,6 +153,7 @@ def test_other_hardware_is_refused() -> None:
         (POINTS[:0], None, "number of points must be at least 1, not 0"),
         (np.zeros((4, 3), int), None, "shape of coordinates_raw must be (points, 2), not (4, 3)"),
         (POINTS - 1, None, "raw coordinates must be from 0 to 2^23, not from -1 to 8388607"),
+        (POINTS + 0.5, None, "coordinates_raw must be integers, not float64"),
         (POINTS, np.zeros((3, 16)), "side must be given for nerf and for no other app, not some for gia"),
     ],
 )
@@ -169,8 +170,10 @@ def test_wrong_use_is_refused() -> None:
     driver = Driver(hardware, CONFIG)
     with pytest.raises(InputError, match=r"^a field must be loaded before points are run, not none$"):
         driver.run(POINTS)
-    with pytest.raises(InputError, match=r"^watchdog.clocks must be from 0 to 4294967295, not -1$"):
+    with pytest.raises(InputError, match=r"^clocks of the watchdog must be an integer from 0 to 4294967295, not -1$"):
         driver.set_watchdog(-1)
+    with pytest.raises(InputError, match=r"^clocks of the watchdog must be an integer from 0 to .*, not 1.5$"):
+        driver.set_watchdog(1.5)
     with pytest.raises(InputError, match=r"^field of register irq_enable must be one of run_done, .*, not 'tea'$"):
         driver.enable_interrupts("tea")
     driver.load(FIELD)

@@ -21,7 +21,7 @@ from arch.scheduler import SchedulerConfig
 from arch.supervision import Decision
 from arch.workload import load_program
 from host.driver import Driver
-from host.image_file import write_field_words, write_program_words
+from host.image_file import FIELD_HEADER, write_field_file, write_program_words
 from report.driver_header import write_driver_headers
 from report.register_documents import write_register_documents
 
@@ -104,7 +104,10 @@ def _play(config: ClusterConfig, words: np.ndarray, points: np.ndarray, side: np
     log = hardware.log
     driver = Driver(hardware, config)
     _refused(log, -7, lambda: driver.run(points))
-    driver.load(_field(config.nfp.mlp.arithmetic))
+    field = _field(config.nfp.mlp.arithmetic)
+    scales = (np.float32(scale) for scale in (field.networks[-1].output_scale, field.direction_scale))
+    log.append("field 3 4 1 " + " ".join(f"{scale:.9g}" for scale in scales))
+    driver.load(field)
     run = driver.run(points, side)
     log += [f"output {value}" for value in run.outputs.ravel()] + [f"error {int(error)}" for error in run.errors]
     log.append("counters " + " ".join(str(value) for value in driver.counters().values()))
@@ -126,9 +129,14 @@ def _play(config: ClusterConfig, words: np.ndarray, points: np.ndarray, side: np
     _supervise(driver, log)
     for wrong, code in ((lambda: driver.run(points + 2**23, side), -5), (lambda: driver.run(points), -5)):
         _refused(log, code, wrong)
+    wrong_side = side[:1].copy()
+    wrong_side[0, 1] = 300
+    if config.nfp.mlp.arithmetic == "int8":
+        _refused(log, -5, lambda: driver.run(points[:1], wrong_side))
     hardware.broken_end = True
+    wrong_side[0, 1] = 1
     with pytest.raises(OSError):
-        driver.run(points[:1], side[:1])
+        driver.run(points[:1], wrong_side)
     log.append("code -6")
     return log
 
@@ -190,7 +198,7 @@ def test_both_drivers_make_the_same_transactions(built, arithmetic: str, compile
     words = _words(config)
     files = [tmp_path / name for name in ("registers", "field", "points", "side", "program")]
     files[0].write_bytes(words.tobytes())
-    write_field_words(_field(arithmetic), config, files[1])
+    write_field_file(_field(arithmetic), config, files[1])
     files[2].write_bytes(points.astype("<u4").tobytes())
     files[3].write_bytes(side.astype("<i2").tobytes())
     write_program_words(PROGRAM, config, files[4])
@@ -209,3 +217,16 @@ def test_both_drivers_make_the_same_transactions(built, arithmetic: str, compile
         assert run()[-1] == f"code {code}"
         with pytest.raises(InputError):
             Driver(LoggedHardware(config, other), config)
+    files[0].write_bytes(words.tobytes())
+    whole = files[1].read_bytes()
+    for file, code in (
+        (b"", -10),
+        (b"NGPD" + whole[4:], -10),
+        (whole[:4] + b"\2" + whole[5:], -10),
+        (whole[:8] + b"\0" + whole[9:], -4),  # another build's
+        (whole[:-1], -10),
+        (whole[: FIELD_HEADER.size], -10),
+        (whole + bytes(16), -10),
+    ):
+        files[1].write_bytes(file)
+        assert run()[-1] == f"code {code}"

@@ -56,6 +56,7 @@ class Channel:
 
     def __init__(self, board: Board, name: str) -> None:
         self.board, self.name, self.transferred = board, name, 0
+        self.idle = True
 
     def transfer(self, buffer: np.ndarray) -> None:
         board = self.board
@@ -83,6 +84,7 @@ def _driver(board: Board) -> Driver:
         result_bytes=results_format(CONFIG.nfp).data_bytes,
         allocate=np.zeros,
         failed_address=FAILED,
+        timeout_s=0.05,
     )
     return Driver(transport, CONFIG)
 
@@ -113,3 +115,15 @@ def test_what_an_engine_cannot_carry_is_an_error() -> None:
     board.words[FAILED] = 2
     with pytest.raises(OSError, match=r"^processors failed \(mask 0x2\) and their results cannot be told"):
         driver.run(np.zeros((3, 2), int))
+
+
+@pytest.mark.parametrize(("name", "what"), [("load", "load words"), ("points", "points"), ("results", "results")])
+def test_a_transfer_that_does_not_end_is_an_error(name: str, what: str) -> None:
+    """As that of results, when the hardware was reset after the field was loaded."""
+    board = Board()
+    driver = _driver(board)
+    if name != "load":
+        driver.load(FIELD)
+    getattr(board, name).idle = False
+    with pytest.raises(OSError, match=rf"^the transfer of {what} did not end within 0\.05 s; reset the DMA engine$"):
+        driver.load(FIELD) if name == "load" else driver.run(np.zeros((3, 2), int))
