@@ -19,7 +19,7 @@ from arch.errors import InputError, check_integer, check_one_of
 from arch.figure import Figure
 from arch.program import MAX_CHUNKS, NanoOperation, Pool, Predecessor, Program, chunk_mask
 
-__all__ = ["FORMS", "ProgramText", "chunk_ranges", "parse_program", "read_tables", "write_program"]
+__all__ = ["FORMS", "ProgramText", "chunk_ranges", "parse_program", "read_tables", "whole_tables", "write_program"]
 
 FORMS = ("toml", "json")
 """Kinds of text, which are also the endings of the files."""
@@ -68,10 +68,7 @@ def parse_program(
         is not a legal one.
     """
     tables = read_tables(f"program {name}", text, form)
-    if "extends" in tables:
-        if read_base is None:
-            raise InputError(f"program {name} must stand alone, not extend {tables['extends']!r}")
-        tables = _extend(f"program {name}", tables, read_base(tables["extends"]))
+    tables = whole_tables(f"program {name}", tables, read_base)
     _check_keys(f"program {name}", tables, _PROGRAM_KEYS, _PROGRAM_DEFAULTS)
     nanos = [_nano(number, entry) for number, entry in enumerate(_list("nano_operations", tables["nano_operations"]))]
     program = Program(
@@ -129,8 +126,12 @@ def read_tables(what: str, text: str, form: str) -> dict[str, Any]:
             values += [*value, *value.values()]
         elif isinstance(value, list):
             values += value
-        elif isinstance(value, str) and len(value) > _LONGEST_TEXT:
-            raise InputError(f"texts in {what} must have at most {_LONGEST_TEXT} characters, not {len(value)}")
+        elif isinstance(value, str):
+            if len(value) > _LONGEST_TEXT:
+                raise InputError(f"texts in {what} must have at most {_LONGEST_TEXT} characters, not {len(value)}")
+            # half of a surrogate pair, which JSON can escape, is no character and cannot be written
+            if any("\ud800" <= character <= "\udfff" for character in value):
+                raise InputError(f"texts in {what} must be Unicode characters, not {reprlib.repr(value)}")
         elif isinstance(value, int) and abs(value) >> 64:
             raise InputError(f"integers in {what} must have at most 64 bits, not {value.bit_length()}")
     return tables
@@ -149,7 +150,22 @@ def _refuse_constant(text: str) -> NoReturn:
     raise InputError(f"numbers in JSON must be finite, not {text}")
 
 
-def _extend(what: str, tables: Tables, base: Tables) -> dict[str, Any]:
+def whole_tables(what: str, tables: Tables, read_base: Callable[[str], Tables] | None) -> Tables:
+    """The tables of a program together with those of the preset that it ``extends``, if it does.
+
+    Raises
+    ------
+    InputError
+        If it extends something else than a preset, or may not extend any.
+    """
+    if "extends" not in tables:
+        return tables
+    name = tables["extends"]
+    if not isinstance(name, str):
+        raise InputError(f"extends of {what} must be the name of a program preset, not {reprlib.repr(name)}")
+    if read_base is None:
+        raise InputError(f"{what} must stand alone, not extend {name!r}")
+    base = read_base(name)
     own = _list("nano_operations", tables.get("nano_operations", []))
     inherited = {key: value for key, value in base.items() if key != "name"}
     both = {**inherited, **tables, "nano_operations": [*base["nano_operations"], *own]}

@@ -19,7 +19,7 @@ from arch.figure import MARKS, Figure
 from arch.language_model import LanguageModelConfig
 from arch.presets import preset
 from arch.program import Program
-from arch.program_text import ProgramText, parse_program
+from arch.program_text import ProgramText, parse_program, whole_tables
 from arch.requests import RequestLengths
 
 __all__ = [
@@ -153,5 +153,5 @@ def load_program_text(name: str) -> ProgramText:
 
 
 def program_tables(name: str) -> dict[str, Any]:
-    """The tables of a program preset, for a file that extends it."""
-    return _read("program", name)
+    """The tables of a program preset, with those of the one it extends itself, for a file that extends it."""
+    return whole_tables(f"program {name}", _read("program", name), program_tables)

@@ -8,6 +8,7 @@ import typer
 
 from arch.assembly import assemble as assemble_program
 from arch.assembly import disassemble as disassemble_words
+from arch.errors import check_one_of
 from arch.presets import SCHEDULERS, preset
 from arch.program import NanoOperation, Predecessor
 from arch.program_file import find_program, read_text
@@ -84,7 +85,8 @@ def disassemble(
     if out is None:
         typer.echo(write_program(text, "json" if json else "toml"), nl=False)
         return
-    path = write_whole(out, write_program(text, "json" if out.suffix == ".json" else "toml"))
+    check_one_of("ending of the file", out.suffix, tuple(f".{form}" for form in FORMS))
+    path = write_whole(out, write_program(text, out.suffix.removeprefix(".")))
     _finish("Program", {"program": loaded.name, "file": str(path)}, json)
 
 
@@ -93,6 +95,7 @@ def graph(file: File, *, out: Out = Path("build/program.svg"), json: JsonOption 
     """Draw a program as SVG: a lane a unit, a column a step of waiting, an arrow a wait."""
     from report.program_graph import program_graph
 
+    check_one_of("ending of the picture", out.suffix, (".svg",))
     loaded = find_program(file).program
     path = write_whole(out, program_graph(loaded))
     _finish("Picture", {"program": loaded.name, "file": str(path)}, json)

@@ -22,6 +22,9 @@ _COUNTERS = {
 }
 """The unit's counters, and what they are called in the output."""
 
+_MOST_TRACED = 4
+"""Units; with more, the trace may lose records of short nano-operations (docs/engines/scheduler/trace.md)."""
+
 MOST_CLOCKS = 500_000_000
 """A run takes minutes at most: the RTL counts every clock of every duration."""
 
@@ -38,10 +41,12 @@ def scheduler(
     """The scheduler unit on a published pipeline, its units taking the program's solo durations.
 
     The unit is built with its trace: clocks of nano-operations, units and pools are what the RTL says, compared with
-    the model; the waits of a nano-operation are the model's.
+    the model; the waits of a nano-operation are the model's. With more than 4 units the trace may lose records: then
+    only the handshakes and completions are the RTL's, and "traced" is false.
 
     Clocks are counted from ``start``. ``wakeup_clk_max`` is over nano-operations that found their unit and shares free;
-    it counts from the completion they waited for, or from the clock after the awaited start.
+    it counts from the completion they waited for, or from the clock after the awaited start. It is 4 where a
+    nano-operation takes one clock and its start is awaited too: both events count one after the other.
     """
     check_integer("layers", layers, 1, (1 << 16) - 1)
     check_positive("clock_mhz", clock_mhz)
@@ -52,7 +57,9 @@ def scheduler(
     from sim.engine.scheduler_measures import credit_clk, last_event_clk, most_issues_in_a_clock, stall_clk
 
     loaded = replace(find_program(program).program, count=layers)
-    config = replace(SchedulerConfig.for_program(loaded), trace=True)
+    config = SchedulerConfig.for_program(loaded)
+    traced = len(loaded.units) <= _MOST_TRACED
+    config = replace(config, trace=traced)
     durations = durations_in_clocks(loaded, clock_mhz * 1e6)
     busiest = max(
         sum(clocks for nano, clocks in zip(loaded.nano_operations, durations, strict=True) if nano.unit == unit)
@@ -66,10 +73,20 @@ def scheduler(
     model = simulate_model(loaded, config, durations_clk=durations)
     with progress(f"simulating {loaded.count} layers") as update:
         run = run_program(loaded, config, durations, max_cycles=2 * model.makespan_clk + 1000, progress=update)
-    trace = run.trace
+    stamps = {
+        "ready": model.ready_clk,
+        "issued": run.issue_clk,
+        "started": run.issue_clk,
+        "completed": run.complete_clk,
+    }
+    stalls, credit_sums = stall_clk(model), credit_clk(model)
     differ = (run.issue_clk != model.issue_clk) | (run.complete_clk != model.complete_clk)
-    differ |= (trace.ready_clk != model.ready_clk) | (trace.started_clk != model.issue_clk)
-    counters_equal = trace.stalls == stall_clk(model) and trace.credits == credit_clk(model)
+    counters_equal = True
+    if traced:
+        counters_equal = run.trace.stalls == stalls and run.trace.credits == credit_sums
+        stamps = {name: getattr(run.trace, f"{name}_clk") for name in stamps}
+        stalls, credit_sums = run.trace.stalls, run.trace.credits
+        differ |= (stamps["ready"] != model.ready_clk) | (stamps["started"] != model.issue_clk)
     row = {nano.name: index for index, nano in enumerate(loaded.nano_operations)}
     nanos = [
         {
@@ -78,10 +95,7 @@ def scheduler(
             "layer": entry["iteration"],
             "start": int(run.issue_clk[entry["iteration"], row[entry["name"]]]),
             "end": int(run.complete_clk[entry["iteration"], row[entry["name"]]]),
-            "ready": int(trace.ready_clk[entry["iteration"], row[entry["name"]]]),
-            "issued": int(trace.issued_clk[entry["iteration"], row[entry["name"]]]),
-            "started": int(trace.started_clk[entry["iteration"], row[entry["name"]]]),
-            "completed": int(trace.completed_clk[entry["iteration"], row[entry["name"]]]),
+            **{name: int(clocks[entry["iteration"], row[entry["name"]]]) for name, clocks in stamps.items()},
             "unit": entry["unit"],
             "waited_dependency": entry["dependency_wait_clk"],
             "waited_share": entry["share_wait_clk"],
@@ -104,16 +118,17 @@ def scheduler(
             "wakeup_clk_max": int((run.issue_clk - event)[woken].max(initial=0)),
             "issues_per_clk_max": most_issues_in_a_clock(run.issue_clk),
             "timeline_equal": not differ.any() and run.cycles == model.cycles_model and counters_equal,
+            "traced": traced,
             "mismatches": int(np.count_nonzero(differ)) + (not counters_equal),
             "cycles_rtl": run.cycles,
             "cycles_model": model.cycles_model,
             "units": [
-                {"unit": unit, **{key: trace.stalls[name][number] for name, key in _COUNTERS.items()}}
+                {"unit": unit, **{key: stalls[name][number] for name, key in _COUNTERS.items()}}
                 for number, unit in enumerate(loaded.units)
             ],
             "pools": [
                 {"pool": pool.name, "credit_clk": held, "occupancy": held / (pool.capacity * run.cycles)}
-                for pool, held in zip(loaded.pools, trace.credits, strict=True)
+                for pool, held in zip(loaded.pools, credit_sums, strict=True)
             ],
             "nano_operations": nanos,
         },

@@ -246,6 +246,7 @@ class _Execution:
         self._states: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
         self._inputs = batch.inputs(weights)
         self._running: dict[tuple[int, int], tuple[list[int], list[torch.Tensor], list[torch.Tensor]]] = {}
+        self._issued: set[tuple[int, int]] = set()
         # by stage, which rows a nano-operation executes it for
         self._covered = np.zeros((len(CHAIN), batch.n_rows), dtype=bool)
         for nano in program.nano_operations:
@@ -254,10 +255,16 @@ class _Execution:
 
     def run(self, order: Order) -> torch.Tensor:
         for kind, layer, index in order:
+            check_one_of("kind of an event", kind, ("issue", "complete"))
+            check_integer("layer of an event", layer, 0, len(self._layers) - 1)
+            check_integer("nano-operation of an event", index, 0, len(self._program.nano_operations) - 1)
             (self._issue if kind == "issue" else self._complete)(layer, index)
         last = len(self._layers) - 1
         for row in range(self._batch.n_rows):
             self._require(self._at[last, row] == self._last[row], "the end", last, row)
+        if self._running:
+            layer, index = min(self._running)
+            raise InputError(f"{self._program.nano_operations[index].name} of layer {layer} must complete, not run on")
         return torch.stack([self._states[last, row][0] for row in range(self._batch.n_rows)])
 
     def _rows(self, nano: NanoOperation) -> list[int]:
@@ -272,6 +279,9 @@ class _Execution:
 
     def _issue(self, layer: int, index: int) -> None:
         nano = self._program.nano_operations[index]
+        if (layer, index) in self._issued:
+            raise InputError(f"{nano.name} of layer {layer} must be issued once, not again")
+        self._issued.add((layer, index))
         stage, rows = _STAGE[nano.operation], self._rows(nano)
         residuals, values = [], []
         for row in rows:

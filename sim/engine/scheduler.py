@@ -26,6 +26,8 @@ __all__ = [
     "simulate",
 ]
 
+_MOST_DURATION_CLK = 1 << 40
+
 WAKE_UP_CLK = 3
 """Clocks from a completion to the issue of a nano-operation that waited for it."""
 
@@ -117,8 +119,13 @@ class SchedulerTimeline:
 
 
 def durations_in_clocks(program: Program, clock_hz: float) -> tuple[int, ...]:
-    """The nano-operations' own durations, rounded to clocks, at least one."""
+    """The nano-operations' own durations, rounded to clocks, at least one; raises InputError beyond 2^40 clocks."""
     check_positive("clock_hz", clock_hz)
+    longest = max(program.nano_operations, key=lambda nano: nano.duration_us)
+    if longest.duration_us * clock_hz / 1e6 > _MOST_DURATION_CLK:
+        raise InputError(
+            f"duration_us of {longest.name} must be at most 2^40 clocks of {clock_hz:g} Hz, not {longest.duration_us:g}"
+        )
     return tuple(max(1, round(nano.duration_us * clock_hz / 1e6)) for nano in program.nano_operations)
 
 

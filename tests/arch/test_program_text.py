@@ -133,6 +133,13 @@ def test_a_file_extends_a_preset(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_extends_a_preset_that_extends_another(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('extends = "llama2_70b_2048_offload"\ncount = 3\n')
+    base, mine = load_program("llama2_70b_2048_offload"), read_program(path).program
+    assert (mine.nano_operations, mine.units, mine.count) == (base.nano_operations, base.units, 3)
+
+
 NANO = {"name": "a", "operation": "A", "unit": "gemm", "chunks": [0, 2], "shares": {"sm": 3}}
 PROGRAM = {"units": ["gemm"], "chunk_rows": 128, "n_chunks": 4, "pools": {"sm": 10}, "nano_operations": [NANO]}
 
@@ -254,7 +261,9 @@ WRONG = {
         "source of a figure must be a sentence, not 1",
     ),
     "base that is not there": ({"extends": "gpt"}, "program preset must be one of llama2_70b_"),
-    "base by number": ({"extends": 3}, "program preset must be one of llama2_70b_"),
+    "base by number": ({"extends": 3}, "extends of program p must be the name of a program preset, not 3"),
+    "bases": ({"extends": ["llama3_8b_1024"]}, "extends of program p must be the name of a program preset, not ['lla"),
+    "half a character": ({**PROGRAM, "name": "\ud800"}, "texts in program p must be Unicode characters, not "),
 }
 
 

@@ -76,6 +76,21 @@ def test_what_is_lost_or_invented_is_noticed() -> None:
         execute_in_order(body, [order[0], *[e for e in order if e[0] == "complete"][1:]], WEIGHTS, batch)
 
 
+def test_what_happens_twice_or_never_ends_is_noticed() -> None:
+    body, batch = program("llama3_8b_1024"), MIXED["llama3_8b_1024"]
+    order = run(body, [10] * len(body.nano_operations))
+    at = order.index(("issue", 1, 5))
+    for wrong, sentence in (
+        ([*order[: at + 1], *order[at:]], "of layer 1 must be issued once, not again"),
+        ([*order, ("issue", 2, 0)], "of layer 2 must be issued once, not again"),
+        ([("issue", 0, 0), *order], "of layer 0 must be issued once, not again"),
+        ([*order[:-1], ("finish", *order[-1][1:])], "kind of an event must be one of issue, complete, not 'finish'"),
+        ([("issue", -1, 0), *order], "layer of an event must be an integer from 0 to 2, not -1"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            execute_in_order(body, wrong, WEIGHTS, batch)
+
+
 def test_the_batch_is_mixed_and_rows_of_the_prompt_see_each_other() -> None:
     """A change of the prompt's first token reaches its later ones, and no decoded token."""
     batch = MIXED["llama3_8b_1024"]

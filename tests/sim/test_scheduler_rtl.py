@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from arch.program import NanoOperation, Predecessor, Program
 from arch.scheduler import SchedulerConfig
 from sim.cosim.scheduler import SchedulerSimulator, SchedulerTrace
 from sim.engine.scheduler import WAKE_UP_CLK, SchedulerTimeline, simulate
@@ -47,6 +48,26 @@ def run_random_programs(config: SchedulerConfig, seed: int, n_programs: int) -> 
             assert list(violations(program, *clocks, wake_up_clk=WAKE_UP_CLK)) == [], what
             n_issued += len(keys)
     return n_issued
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("count", [300, 65535])
+def test_iterations_are_counted_in_sixteen_bits(count: int) -> None:
+    """Far more of them than 8 bits number; records of the trace have the iteration, too."""
+    nano = NanoOperation(name="a", operation="a", unit="u", chunks=1, duration_us=1.0)
+    other = NanoOperation(
+        name="b", operation="b", unit="v", chunks=1, duration_us=1.0, predecessors=(Predecessor(operation="a"),)
+    )
+    program = Program(
+        name="long", units=("u", "v"), chunk_rows=1, n_chunks=1, nano_operations=(nano, other), count=count
+    )
+    model = simulate(program, CONFIG, durations_clk=[1, 1])
+    with SchedulerSimulator(CONFIG) as simulator:
+        run = simulator.run(program, [1, 1], max_cycles=model.makespan_clk + 50)
+    assert run.issue_clk.shape == (count, 2) and run.issue_clk.min() > 0
+    assert (run.issue_clk == model.issue_clk).all() and (run.complete_clk == model.complete_clk).all()
+    assert run.cycles == model.makespan_clk
+    check_trace(run.trace, model, f"{count} iterations")
 
 
 @pytest.mark.cosim

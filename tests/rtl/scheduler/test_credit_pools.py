@@ -25,7 +25,7 @@ async def ask(ctx: object, dut: CreditPools, shares: dict[int, list[int]]) -> in
     return ctx.get(dut.grant)
 
 
-@pytest.mark.parametrize(("n_units", "n_pools"), [(1, 1), (4, 2), (5, 1), (8, 3)])
+@pytest.mark.parametrize(("n_units", "n_pools"), [(1, 1), (3, 1), (4, 2), (5, 1), (7, 2), (8, 3)])
 def test_admits_in_order_as_many_as_fit(
     n_units: int, n_pools: int, simulate_block: Callable[..., None], seed: int
 ) -> None:
