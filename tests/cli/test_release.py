@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,19 +50,28 @@ def _lint(out: Path, top: str) -> str:
     return _run(out, "verilator", "--lint-only", "-Wall", "lint.vlt", f"{top}.v")
 
 
-def _verilate(smoke: Path, top: str) -> str:
-    """The bench in Verilator, built for a short compile."""
+def _verilate(smoke: Path, top: str, verilog: str | None = None) -> str:
+    """The bench in Verilator, built for a short compile; ``verilog`` in place of the release's."""
     _run(
         smoke, "verilator", "--binary", "-Wno-fatal", "-Wno-lint", "-Wno-PROCASSINIT", "--output-split", "0",
         "--top-module", f"{top}_smoke", "-CFLAGS", "-std=c++20 -fcoroutines",
-        "-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0", f"{top}_smoke.v", f"../{top}.v",
+        "-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0", f"{top}_smoke.v",
+        verilog or f"../{top}.v",
     )  # fmt: skip
     return _run(smoke, f"obj_dir/V{top}_smoke")
 
 
-def _interpret(smoke: Path, top: str, verilog: str) -> str:
+def _fails(folder: Path, *command: str) -> str:
+    """What a smoke test shows whose verdict is FAIL, in its text and as its exit status."""
+    done = subprocess.run(command, cwd=folder, env=verilator_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and re.search("^FAIL ", done.stdout, re.MULTILINE), done.stdout[-2000:]
+    assert not re.search("^PASS ", done.stdout, re.MULTILINE)
+    return done.stdout
+
+
+def _interpret(smoke: Path, top: str, verilog: str, *, passes: bool = True) -> str:
     _run(smoke, "iverilog", "-g2005", "-o", "smoke.vvp", f"{top}_smoke.v", verilog)
-    shown = _run(smoke, "vvp", "smoke.vvp")
+    shown = (_run if passes else _fails)(smoke, "vvp", "smoke.vvp")
     (smoke / "smoke.vvp").unlink()
     return shown
 
@@ -173,10 +183,24 @@ def test_the_smoke_test_in_verilator(tiny: Path) -> None:
         lines[line] = re.sub(old, new, lines[line])
         assert "\n".join(lines) + "\n" != whole
         (smoke / name).write_text("\n".join(lines) + "\n")
-        shown = _run(smoke, f"obj_dir/V{TOP}_smoke")
-        assert f"FAIL {TOP}_smoke" in shown and "PASS" not in shown
+        _fails(smoke, f"obj_dir/V{TOP}_smoke")
         (smoke / name).write_text(whole)
     shutil.rmtree(smoke / "obj_dir")
+
+
+@pytest.mark.cosim
+def test_the_smoke_test_sees_small_bugs(
+    tiny: Path, tmp_path: Path, with_bugs: Callable[[str, str], tuple[str, list[str]]]
+) -> None:
+    """One model with all bugs of ``conftest.py``, run once for each."""
+    shutil.copytree(tiny / "smoke", tmp_path / "smoke")
+    verilog, bugs = with_bugs((tiny / f"{TOP}.v").read_text(), TOP)
+    (tmp_path / "bugs.v").write_text(verilog)
+    shown = _verilate(tmp_path / "smoke", TOP, "../bugs.v")
+    assert int(re.search(rf"^PASS {TOP}_smoke: .* (\d+) in all$", shown, re.MULTILINE)[1]) < 20000
+    for number, bug in enumerate(bugs, start=1):
+        shown = _fails(tmp_path / "smoke", f"obj_dir/V{TOP}_smoke", f"+bug={number}")
+        assert f"FAIL {TOP}_smoke" in shown, bug
 
 
 def _broken(verilog: str, change: str) -> str:
@@ -194,11 +218,12 @@ def _broken(verilog: str, change: str) -> str:
 @pytest.mark.skipif(
     shutil.which("iverilog") is None, reason="Icarus is not installed; the same smoke test runs in Verilator"
 )
-@pytest.mark.parametrize(("change", "verdict"), [("none", "PASS"), ("sum", "FAIL"), ("valid", "FAIL")])
-def test_the_smoke_test_in_icarus(tiny: Path, tmp_path: Path, change: str, verdict: str) -> None:
+@pytest.mark.parametrize("change", ["none", "sum", "valid"])
+def test_the_smoke_test_in_icarus(tiny: Path, tmp_path: Path, change: str) -> None:
     broken = _broken((tiny / f"{TOP}.v").read_text(), change)
     (tmp_path / "broken.v").write_text(broken)
-    assert f"{verdict} {TOP}_smoke" in _interpret(tiny / "smoke", TOP, str(tmp_path / "broken.v"))
+    shown = _interpret(tiny / "smoke", TOP, str(tmp_path / "broken.v"), passes=change == "none")
+    assert f"{'PASS' if change == 'none' else 'FAIL'} {TOP}_smoke" in shown
 
 
 @pytest.mark.long
@@ -225,7 +250,7 @@ def test_the_smoke_test_of_a_build_with_wide_streams(tmp_path: Path) -> None:
     lines = (smoke / "results.hex").read_text().splitlines()
     assert [int(line[:-32], 16) >> 1 for line in lines] == [7, 7, 7, 15, 15, 15, 15, 15, 1]
     (smoke / "results.hex").write_text("\n".join([f"7{lines[0][-32:]}", *lines[1:]]) + "\n")
-    assert f"FAIL {top}_smoke" in _interpret(smoke, top, f"../{top}.v")
+    assert f"FAIL {top}_smoke" in _interpret(smoke, top, f"../{top}.v", passes=False)
 
 
 @pytest.mark.parametrize(
