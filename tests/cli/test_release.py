@@ -84,7 +84,7 @@ def test_the_committed_hash_is_that_of_the_files(tiny: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in RELEASES if name != TINY])
 def test_every_larger_release(name: str, tmp_path: Path) -> None:
-    """Hash, Verilator's lint and the smoke test; ``asic-ngpc`` takes a quarter of an hour."""
+    """Hash, Verilator's lint and the smoke test."""
     write_release(name, tmp_path)
     assert release_digest(tmp_path, _files(tmp_path)) == recorded_hashes()[name], "run scripts/release_hashes"
     top = RELEASES[name].top
