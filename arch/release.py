@@ -111,6 +111,7 @@ def _nfp(array: int, nano_batch: int, weight_tiles: int, level_parallel: int, ta
 
 
 _SMALL_SCHEDULER = SchedulerConfig(n_descriptors=8, n_operations=4, n_units=2, n_chunks=8, check_load=True)
+_ECP5_SCHEDULER = replace(_SMALL_SCHEDULER, n_operations=8)
 _SCHEDULER = replace(SCHEDULERS["scheduler-32"], check_load=True)
 
 _BUILDS = (
@@ -123,7 +124,7 @@ _BUILDS = (
     ),
     ReleaseConfig(
         name="ecp5-85f",
-        cluster=ClusterConfig(nfp=_nfp(8, 128, 160, 2, 1 << 16), n_nfps=1, scheduler=_SCHEDULER),
+        cluster=ClusterConfig(nfp=_nfp(8, 128, 160, 2, 1 << 15), n_nfps=1, scheduler=_ECP5_SCHEDULER),
         device=DeviceCapacity(
             name="LFE5U-85F", luts=83640, flip_flops=83640, block_rams=208, multipliers=156, source=_ECP5
         ),
