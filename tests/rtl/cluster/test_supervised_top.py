@@ -254,7 +254,7 @@ def test_everything_that_fails_may_be_dropped_at_once(paced) -> None:
         (lambda driver: driver.decide(0, Decision.NONE), "decision must be one of REISSUE, DONE, DROP, not NONE"),
         (
             lambda driver: driver.set_unit_limit(1, 256),
-            "clocks of a unit's watchdog must be from 0 to 255, not 256",
+            "clocks of a unit's watchdog must be an integer from 0 to 255, not 256",
         ),
     ],
 )
