@@ -1,4 +1,4 @@
-"""What the scheduler unit costs on an ECP5-85F: ``python -m fpga.scheduler_ecp5 [--descriptors N] [--seeds S]``.
+"""What the scheduler unit costs on an ECP5-85F: ``python -m fpga.scheduler_ecp5 [--descriptors N] [--units U]``.
 
 Routes with the seeds 1 to S and prints the median and the best clock; with 0 seeds it only synthesises.
 ``--part`` measures another block alone. Prints the row of the table in docs/engines/scheduler. Needs
@@ -37,9 +37,10 @@ OPTIONS = {
 }
 
 
-def config_of(n_descriptors: int) -> SchedulerConfig:
-    """The default build with so many descriptors, and an operation for every two of them."""
-    return replace(SCHEDULERS["scheduler-32"], n_descriptors=n_descriptors, n_operations=n_descriptors // 2)
+def config_of(n_descriptors: int, n_units: int = 4) -> SchedulerConfig:
+    """The default build with so many descriptors and units, and an operation for every two descriptors."""
+    default = SCHEDULERS["scheduler-32"]
+    return replace(default, n_descriptors=n_descriptors, n_operations=n_descriptors // 2, n_units=n_units)
 
 
 def synthesise(config: SchedulerConfig, stem: Path, part: str = "scheduler_unit") -> dict[str, int]:
@@ -56,11 +57,12 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--descriptors", type=int, default=32, choices=(8, 16, 32, 64))
+    parser.add_argument("--units", type=int, default=4, choices=range(1, 9), metavar="1..8")
     parser.add_argument("--seeds", type=int, default=1, help="how many placements to try; 0 to synthesise only")
     parser.add_argument("--part", default="scheduler_unit", choices=PARTS | OPTIONS)
     arguments = parser.parse_args()
-    stem = BUILD_ROOT / "fpga" / "scheduler" / f"{arguments.part}_{arguments.descriptors}"
-    cells = synthesise(config_of(arguments.descriptors), stem, arguments.part)
+    stem = BUILD_ROOT / "fpga" / "scheduler" / f"{arguments.part}_{arguments.descriptors}_{arguments.units}"
+    cells = synthesise(config_of(arguments.descriptors, arguments.units), stem, arguments.part)
     clocks = [routed_clock(stem, seed=seed, out_of_context=True) for seed in range(1, arguments.seeds + 1)]
     clock = f"{statistics.median(clocks):.1f} MHz | {max(clocks):.1f} MHz" if clocks else "not routed |"
     counts = " | ".join(f"{count:,}" for count in cells.values())
