@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from arch.errors import InputError
 from arch.field import APPS
 from arch.presets import preset
 from arch.register_map import config_hash
@@ -25,19 +24,13 @@ def image(
     json: JsonOption = False,
 ) -> None:
     """Write a field as load words with a header, for ngpc_field_of and ngpc_load of a release's driver."""
-    from arch.checkpoint import FloatField, load_field
+    from arch.checkpoint import load_field
     from arch.nfp_image import n_results
     from arch.trained import load_trained
     from host.image_file import write_field_file
 
     build = preset("release", RELEASES, release)
-    arithmetic = build.cluster.nfp.mlp.arithmetic
-    loaded = load_trained(field, arithmetic) if field in APPS else load_field(Path(field))
-    if isinstance(loaded, FloatField) and arithmetic != "fp16":
-        raise InputError(
-            f"the checkpoint {Path(field).name} must be quantised, not fp16; "
-            f"ngpc import --arithmetic {arithmetic} makes one"
-        )
+    loaded = load_trained(field) if field in APPS else load_field(Path(field))
     path = write_field_file(loaded, build.cluster, out)
     row = {
         "file": str(path),
@@ -47,7 +40,7 @@ def image(
         "bytes": path.stat().st_size,
         "pos_dims": loaded.config.grid.n_pos_dims,
         "outputs": n_results(loaded),
-        "output_scale": None if isinstance(loaded, FloatField) else loaded.networks[-1].output_scale,
+        "output_scale": loaded.networks[-1].output_scale,
     }
     if json:
         print_json(row)

@@ -10,7 +10,7 @@ from arch.axis_format import load_format
 from arch.nfp_image import n_results, nfp_image
 from arch.register_map import config_hash
 from arch.release import RELEASES
-from arch.trained import load_trained
+from arch.trained import load_trained, trained_path
 from cli.main import main
 from host.image_file import FIELD_HEADER
 
@@ -45,6 +45,10 @@ def test_a_field_is_its_load_words_behind_a_header(tmp_path: Path, capsys: pytes
     [
         (("nsdf", "--preset", "ecp5-tiny"), "table_rows of the encoding engine must be at least "),
         (("nowhere.npz", "--preset", "kv260"), "the checkpoint must be an existing file, not 'nowhere.npz'\n"),
+        (
+            (trained_path("nerf", "fp16"), "--preset", "kv260"),
+            "arithmetic of the checkpoint must be the processor's 'int8', not 'fp16'\n",
+        ),
         (("nerf", "--preset", "kv261"), "release preset must be one of ecp5-tiny, "),
     ],
 )
