@@ -20,7 +20,7 @@ from arch.errors import InputError, check_integer, check_one_of
 from arch.field import APPS
 from sim.machine.cluster_batch import CLOCK_HZ, ENCODINGS, cluster_clk, field_of, preset_rate, reload_of
 from sim.machine.frame_baseline import FrameBaseline
-from sim.machine.frame_columns import CLUSTER_MODES, MODES, FrameRow, cluster_columns, gpu_columns
+from sim.machine.frame_columns import CLUSTER_MODES, GPU_MODES, MODES, FrameRow, cluster_columns, gpu_columns
 from sim.machine.frame_pipeline import FramePipeline
 from sim.machine.frame_traffic import memory_rate, point_traffic
 from sim.machine.nfp_rate import NfpRate
@@ -87,7 +87,7 @@ def frame_table(
     for number, (app, encoding) in enumerate(cases, 1):
         for resolution in resolutions:
             case = {"app": app, "encoding": encoding, "resolution": resolution}
-            rows += [frame_row(baseline, **case, mode=mode) for mode in MODES if mode not in CLUSTER_MODES]
+            rows += [frame_row(baseline, **case, mode=mode) for mode in GPU_MODES]
             rows += [
                 frame_row(
                     baseline, **case, n_nfp=n_nfp, mode=mode, tables=tables, sm_memory_share=sm_memory_share
@@ -133,7 +133,7 @@ def frame_row(
         "points_source": "definition" if app == "gia" else "calibrated",
     }  # fmt: skip
     rest_ms, kernel_ms = baseline.rest_ms(app, pixels), baseline.kernel_ms(app, encoding, pixels)
-    if mode not in CLUSTER_MODES:
+    if mode in GPU_MODES:
         published = mode == "gpu_only" and baseline.is_published(encoding, pixels)
         return FrameRow(
             **case,

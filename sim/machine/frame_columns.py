@@ -11,10 +11,11 @@ from sim.machine.frame_traffic import memory_rate, point_traffic
 from sim.machine.nfp_rate import NfpRate, table_words
 from sim.machine.silicon import nfp_silicon
 
-__all__ = ["CLUSTER_MODES", "MODES", "FrameRow", "cluster_columns", "gpu_columns"]
+__all__ = ["CLUSTER_MODES", "GPU_MODES", "MODES", "FrameRow", "cluster_columns", "gpu_columns"]
 
 CLUSTER_MODES = ("ngpc", "ngpc_fused_rest")
-MODES = ("gpu_only", "gpu_fused_rest", *CLUSTER_MODES)
+GPU_MODES = ("gpu_only", "gpu_fused_rest")
+MODES = (*GPU_MODES, *CLUSTER_MODES)
 """Encoding and networks on the GPU or on the cluster, with the kernels around them as they are or fused into one."""
 
 

@@ -18,7 +18,7 @@ from arch.scene import SCENE_APPS, load_scene
 from sim.machine.cluster_batch import CLOCK_HZ, cluster_clk, field_of, reload_of
 from sim.machine.frame import BATCH_POINTS, RESOLUTIONS, check_case, check_share
 from sim.machine.frame_baseline import FrameBaseline
-from sim.machine.frame_columns import CLUSTER_MODES, MODES, FrameRow, cluster_columns, gpu_columns
+from sim.machine.frame_columns import CLUSTER_MODES, GPU_MODES, MODES, FrameRow, cluster_columns, gpu_columns
 from sim.machine.frame_traffic import memory_rate, point_traffic
 from sim.machine.scene_march import MOST_STEPS_A_ROUND, RayPoints, march
 
@@ -238,7 +238,7 @@ def scene_row(
         "points_needed": scene.needed, "rounds": len(scene.rounds),
     }  # fmt: skip
     kernel_ms, rest_ms = points * kernel_us / 1e3, points * rest_us / 1e3
-    if mode not in CLUSTER_MODES:
+    if mode in GPU_MODES:
         columns = gpu_columns(baseline, app, encoding, mode, points=points, rest_ms=rest_ms, kernel_ms=kernel_ms)
         return FrameRow(**case, **columns, source="calibrated")
     check_share(sm_memory_share)
@@ -291,7 +291,7 @@ def scene_table(
     rows = []
     for number, (app, encoding, resolution) in enumerate(cases, 1):
         case = {"app": app, "encoding": encoding, "resolution": resolution}
-        rows += [scene_row(baseline, **case, mode=mode) for mode in MODES if mode not in CLUSTER_MODES]
+        rows += [scene_row(baseline, **case, mode=mode) for mode in GPU_MODES]
         rows += [
             scene_row(baseline, **case, n_nfp=n_nfp, mode=mode, tables=tables, sm_memory_share=sm_memory_share)
             for n_nfp in n_nfps
