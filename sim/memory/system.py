@@ -78,7 +78,6 @@ class MemoryRun:
                 f"bytes out of balance: {self.bytes_requested} asked for and {banks} served by the L2, {missed} "
                 f"missed and {read} read from the DRAM, {back} written back and {written} written to it"
             )
-        self.dram.check_balance()
 
 
 class MemorySystem:
