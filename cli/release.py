@@ -14,6 +14,9 @@ from arch.whole_file import make_directory
 
 __all__ = ["release_digest", "write_build", "write_release"]
 
+_UNFINISHED = ".ngpc-"
+"""How the name of a folder begins in which files are made; one that was killed leaves it behind."""
+
 _HEADER = "// {top}: preset {name} of Open NGPC. Generated; Apache-2.0.\n"
 
 
@@ -35,7 +38,7 @@ def write_build(release: ReleaseConfig, out: Path, update: Callable[[int, int], 
     """
     make_directory(out)
     _check_ours(out)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".ngpc-") as folder:
+    with tempfile.TemporaryDirectory(dir=out, prefix=_UNFINISHED) as folder:
         parts = (_verilog_and_texts, _smoke_test, _register_documents)
         for done, part in enumerate(parts):
             if update is not None:
@@ -57,7 +60,7 @@ def _check_ours(out: Path) -> None:
         ours = "config_hash" in json.loads((out / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         ours = False
-    foreign = next((path.name for path in sorted(out.iterdir())), None)
+    foreign = next((path.name for path in sorted(out.iterdir()) if not path.name.startswith(_UNFINISHED)), None)
     if foreign is not None and not ours:
         raise InputError(
             f"the output directory must be empty or hold an earlier release, not {foreign!r} as {str(out)!r} does; "

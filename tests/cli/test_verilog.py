@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from arch.errors import InputError
 from arch.presets import SCHEDULERS
 from cli.main import main
+from cli.release import _check_ours
 
 
 def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -88,6 +90,17 @@ def test_a_release_does_not_write_among_other_files(tmp_path: Path, capsys: pyte
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "config.json"]
     assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Nor is an earlier release; what is no release is."""
+    (tmp_path / ".ngpc-abc").mkdir()
+    _check_ours(tmp_path)
+    (tmp_path / "config.json").write_text('{"config_hash": "0x1"}')
+    _check_ours(tmp_path)
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"not 'config\.json' as "):
+        _check_ours(tmp_path)
 
 
 def test_a_release_has_its_own_cluster_even_for_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
