@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from arch.axis_format import points_format, results_format
+from arch.checkpoint import FloatField, QuantizedField
 from arch.encoding_engine import EncodingEngineConfig
 from arch.errors import InputError
 from arch.field import DIRECTION_DIMS, FieldConfig
 from arch.grid import GridConfig
-from arch.mlp import MlpConfig
+from arch.mlp import FUSED_OUTPUTS, MlpConfig
 from arch.mlp_engine import MlpEngineConfig
 from arch.nfp import NFP_COUNTERS, ClusterConfig, NfpConfig
-from arch.random_field import random_field
+from arch.random_field import random_field, random_float_field
 from arch.register_map import register_map
 from arch.scheduler import SchedulerConfig
 from arch.supervision import Decision
@@ -35,13 +36,14 @@ REGISTERS = {"points": 7, "results": 2**32 - 1, "busy": 9, "encoding_limits": 1,
 
 
 def _config(arithmetic: str) -> ClusterConfig:
-    """The int16 build supervises units, the int8 build does not."""
+    """The int16 build supervises units, the others do not."""
+    first = FUSED_OUTPUTS if arithmetic == "fp16" else 4
     return ClusterConfig(
         nfp=NfpConfig(
             encoding=EncodingEngineConfig(n_levels=2, table_rows=512, arithmetic=arithmetic),
             mlp=MlpEngineConfig(
-                rows=4, cols=4, nano_batch=24, max_width=24, weight_tiles=64, arithmetic=arithmetic, side_first=4,
-                side_inputs=DIRECTION_DIMS,
+                rows=first, cols=4, nano_batch=24, max_width=64, weight_tiles=64, arithmetic=arithmetic,
+                side_first=2 * first, side_inputs=DIRECTION_DIMS,
             ),
         ),
         n_nfps=3,
@@ -51,16 +53,15 @@ def _config(arithmetic: str) -> ClusterConfig:
     )  # fmt: skip
 
 
-def _field(arithmetic: str):
-    return random_field(
-        FieldConfig(
-            app="nerf",
-            grid=GridConfig(n_pos_dims=3, n_levels=2, log2_hashmap_size=7, base_resolution=4, per_level_scale=1.5),
-            network=MlpConfig(n_input_dims=4, n_neurons=8, n_hidden_layers=1, n_output_dims=4),
-            rgb_network=MlpConfig(n_input_dims=4 + DIRECTION_DIMS, n_neurons=8, n_hidden_layers=1, n_output_dims=3),
-        ),
-        arithmetic=arithmetic,
+def _field(arithmetic: str) -> QuantizedField | FloatField:
+    first = FUSED_OUTPUTS if arithmetic == "fp16" else 4
+    config = FieldConfig(
+        app="nerf",
+        grid=GridConfig(n_pos_dims=3, n_levels=2, log2_hashmap_size=7, base_resolution=4, per_level_scale=1.5),
+        network=MlpConfig(n_input_dims=4, n_neurons=8, n_hidden_layers=1, n_output_dims=first),
+        rgb_network=MlpConfig(n_input_dims=first + DIRECTION_DIMS, n_neurons=8, n_hidden_layers=1, n_output_dims=3),
     )
+    return random_float_field(config) if arithmetic == "fp16" else random_field(config, arithmetic=arithmetic)
 
 
 class LoggedHardware:
@@ -105,7 +106,9 @@ def _play(config: ClusterConfig, words: np.ndarray, points: np.ndarray, side: np
     driver = Driver(hardware, config)
     _refused(log, -7, lambda: driver.run(points))
     field = _field(config.nfp.mlp.arithmetic)
-    scales = (np.float32(scale) for scale in (field.networks[-1].output_scale, field.direction_scale))
+    scales = (0.0, 0.0)  # of fp16, whose values are numbers
+    if config.nfp.mlp.arithmetic != "fp16":
+        scales = np.float32([field.networks[-1].output_scale, field.direction_scale])
     log.append("field 3 4 1 " + " ".join(f"{scale:.9g}" for scale in scales))
     driver.load(field)
     run = driver.run(points, side)
@@ -127,8 +130,9 @@ def _play(config: ClusterConfig, words: np.ndarray, points: np.ndarray, side: np
         f"{int(status.protocol_error)} {status.run_index} {status.clocks}"
     )
     _supervise(driver, log)
-    for wrong, code in ((lambda: driver.run(points + 2**23, side), -5), (lambda: driver.run(points), -5)):
-        _refused(log, code, wrong)
+    if config.nfp.mlp.arithmetic != "fp16":  # whose coordinates are the bits of any fp32 number
+        _refused(log, -5, lambda: driver.run(points + 2**23, side))
+    _refused(log, -5, lambda: driver.run(points))
     wrong_side = side[:1].copy()
     wrong_side[0, 1] = 300
     if config.nfp.mlp.arithmetic == "int8":
@@ -186,7 +190,12 @@ def built(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize(
-    ("arithmetic", "compiler"), [("int8", ("gcc", "-std=c11")), ("int16", ("g++", "-x", "c++", "-std=c++11"))]
+    ("arithmetic", "compiler"),
+    [
+        ("int8", ("gcc", "-std=c11")),
+        ("int16", ("g++", "-x", "c++", "-std=c++11")),
+        ("fp16", ("gcc", "-std=c11")),
+    ],
 )
 def test_both_drivers_make_the_same_transactions(built, arithmetic: str, compiler: tuple[str, ...], tmp_path: Path):
     config, rng = _config(arithmetic), np.random.default_rng(3)
