@@ -112,6 +112,8 @@ def _nfp(array: int, nano_batch: int, weight_tiles: int, level_parallel: int, ta
 
 _SMALL_SCHEDULER = SchedulerConfig(n_descriptors=8, n_operations=4, n_units=2, n_chunks=8, check_load=True)
 _ECP5_SCHEDULER = replace(_SMALL_SCHEDULER, n_operations=8)
+"""As many operations as descriptors. A unit of 32 descriptors is too slow among the rest of the device
+(docs/release.md)."""
 _SCHEDULER = replace(SCHEDULERS["scheduler-32"], check_load=True)
 
 _BUILDS = (
