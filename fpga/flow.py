@@ -13,8 +13,8 @@ from arch.errors import InputError
 from arch.whole_file import make_directory, write_whole
 
 __all__ = [
-    "ECP5_85F", "FEW_LEVELS", "LONG_WIRES", "SYNTH_ECP5", "WIRE_PS", "counted_design", "delay_models", "pack",
-    "routed_clock", "run_yosys", "synthesised_cells", "synthesised_design", "whole_design",
+    "ECP5_85F", "LONG_WIRES", "SYNTH_ECP5", "WIRE_PS", "counted_design", "few_levels", "pack", "routed_clock",
+    "run_yosys", "synthesised_cells", "synthesised_design", "whole_design",
 ]  # fmt: skip
 
 ECP5_85F = ("--85k", "--speed", "6", "--package", "CABGA756", "--freq", "100")
@@ -36,25 +36,27 @@ _MAPPER = f"+&synch2;,&if,-W,{WIRE_PS},-F,3,-A,5;,&mfs"
 """Of ABC: no step before the mapping that looks for few gates and leaves long chains of them, as its usual script does;
 more rounds that take back what no path needs."""
 
-FEW_LEVELS = (
-    "synth_ecp5 -nowidelut -top {top} -run begin:coarse; read_verilog -lib -specify -overwrite {stem}_ccu2c.v; "
-    "synth_ecp5 -nowidelut -top {top} -run coarse:map_luts; techmap -map +/lattice/latches_map.v; "
-    f"abc9 -W {WIRE_PS} -lut {{stem}}_luts.txt -script {_MAPPER}; clean; "
-    "synth_ecp5 -nowidelut -top {top} -run map_cells: -json {stem}.json"
-)
-"""``LONG_WIRES`` for blocks whose stages are all equally long, with :func:`delay_models`: Yosys commands, to be
-formatted."""
-
 _LUT_PS = 240
 """Delay of a LUT4 in nextpnr's model of speed grade 6, the same from each of its inputs."""
 
 
-def delay_models(stem: Path) -> None:
-    """Write what ``FEW_LEVELS`` reads beside ``stem``: the delays of LUTs and of carry cells with the wires before."""
+def few_levels(stem: Path, top: str) -> str:
+    """As ``LONG_WIRES``, for blocks whose stages are all equally long; not for multiplexers, which become larger.
+
+    The mapper reckons with the delays nextpnr has, and with wires before carry cells too: writes both models beside
+    ``stem`` and returns the Yosys commands, which leave ``stem.json``.
+    """
     luts = "".join(f"{inputs} 1{f' {_LUT_PS}' * inputs}\n" for inputs in range(1, 5))
     write_whole(stem.with_name(f"{stem.name}_luts.txt"), luts)
     carry = Path(__file__).with_name("ccu2c_wires.v").read_text(encoding="utf-8")
     write_whole(stem.with_name(f"{stem.name}_ccu2c.v"), carry)
+    synth = f"synth_ecp5 -nowidelut -top {top} -run"
+    return (
+        f"{synth} begin:coarse; read_verilog -lib -specify -overwrite {stem.name}_ccu2c.v; "
+        f"{synth} coarse:map_luts; techmap -map +/lattice/latches_map.v; "
+        f"abc9 -W {WIRE_PS} -lut {stem.name}_luts.txt -script {_MAPPER}; clean; "
+        f"{synth} map_cells: -json {stem.name}.json"
+    )
 
 
 SYNTH_ECP5 = (

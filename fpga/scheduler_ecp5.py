@@ -16,7 +16,7 @@ from amaranth.back import rtlil
 from arch.presets import SCHEDULERS
 from arch.scheduler import SchedulerConfig
 from arch.whole_file import write_whole
-from fpga.flow import FEW_LEVELS, LONG_WIRES, delay_models, routed_clock, synthesised_cells
+from fpga.flow import LONG_WIRES, few_levels, routed_clock, synthesised_cells
 from rtl.scheduler.drop_tracker import DropTracker
 from rtl.scheduler.load_checker import LoadChecker
 from rtl.scheduler.program_buffer import ProgramBuffer
@@ -48,9 +48,11 @@ def synthesise(config: SchedulerConfig, stem: Path, part: str = "scheduler_unit"
     if part in OPTIONS:
         config = replace(config, supervised=True, watchdog_bits=32, buffered=True)
     write_whole(stem.with_suffix(".il"), rtlil.convert((PARTS | OPTIONS)[part](config), name=part))
-    delay_models(stem)
-    # the options are not routed: they are measured as the blocks of the other engines are
-    script = (FEW_LEVELS if part == "scheduler_unit" else LONG_WIRES).format(top=part, stem=stem.name, options="")
+    if part == "trace_stream":
+        # multiplexers for the most part: 4,070 LUT4 in place of 5,401
+        script = LONG_WIRES.format(top=part, stem=stem.name, options="")
+    else:
+        script = few_levels(stem, part)
     cells = synthesised_cells(stem, f"read_rtlil {stem.name}.il; {script}")
     return {cell: cells.get(cell, 0) for cell in CELLS}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from arch.errors import InputError
-from fpga.flow import delay_models, run_yosys
+from fpga.flow import few_levels, run_yosys
 from rtl.verilog import BUILD_ROOT
 
 FUNCTIONS = (
@@ -25,7 +25,7 @@ def prove_equal(function: tuple[str, ...], wrong: tuple[str, str] = ("", "")) ->
     # not in /tmp: Yosys runs as WebAssembly and sees another one there
     with tempfile.TemporaryDirectory(dir=BUILD_ROOT) as name:
         folder = Path(name)
-        delay_models(folder / "cell")
+        few_levels(folder / "cell", "CCU2C")
         own = folder / "cell_ccu2c.v"
         own.write_text(own.read_text().replace(*wrong))
         run_yosys(
