@@ -1,5 +1,6 @@
 """The tools every measurement of ``fpga/`` runs: Yosys and nextpnr, both from the package index."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -32,30 +33,68 @@ LONG_WIRES = (
 """``synth_ecp5`` with wires of ``WIRE_PS`` and no multiplexers wider than a LUT4: Yosys commands, to be formatted."""
 
 
-_MAPPER = f"+&synch2;,&if,-W,{WIRE_PS},-F,3,-A,5;,&mfs"
+_MAP_ANEW = f"+&synch2;,&if,-W,{WIRE_PS},-F,3,-A,5;,&mfs"
 """Of ABC: no step before the mapping that looks for few gates and leaves long chains of them, as its usual script does;
 more rounds that take back what no path needs."""
 
-_LUT_PS = 240
-"""Delay of a LUT4 in nextpnr's model of speed grade 6, the same from each of its inputs."""
+_MAP_AS_WRITTEN = f"+&if,-W,{WIRE_PS},-F,6,-A,10;,&mfs"
+"""No step before the mapping at all."""
+
+_LUTS = {1: (1, 240), 2: (1, 240), 3: (1, 240), 4: (1, 240), 5: (3, 440)}
+"""By inputs: the area a LUT is counted as, and its delay in ps in nextpnr's model of speed grade 6, the same from each
+of its inputs. One of five is two of four and a multiplexer, and counts as more than two: it is for long paths only."""
+
+_ADDRESS_PS = 2000
+"""More than ``WIRE_PS``, a wire to an address of a block RAM: those lie in columns of their own."""
 
 
-def few_levels(stem: Path, top: str) -> str:
+def few_levels(stem: Path, top: str, *, as_written: bool = False) -> str:
     """As ``LONG_WIRES``, for blocks whose stages are all equally long; not for multiplexers, which become larger.
 
-    The mapper reckons with the delays nextpnr has, and with wires before carry cells too: writes both models beside
-    ``stem`` and returns the Yosys commands, which leave ``stem.json``.
+    The mapper reckons with the delays nextpnr has, and with wires before carry cells and block RAMs too: writes the
+    models beside ``stem`` and returns the Yosys commands, which leave ``stem.json``.
+
+    Parameters
+    ----------
+    stem : netlist without its suffix
+    top : module
+    as_written : keep the order of the gates as the module has it, which is then for the module to choose; take LUTs of
+        five inputs on long paths
     """
-    luts = "".join(f"{inputs} 1{f' {_LUT_PS}' * inputs}\n" for inputs in range(1, 5))
-    write_whole(stem.with_name(f"{stem.name}_luts.txt"), luts)
+    most = 5 if as_written else 4
+    luts = (f"{inputs} {area}{f' {delay}' * inputs}\n" for inputs, (area, delay) in _LUTS.items() if inputs <= most)
+    write_whole(stem.with_name(f"{stem.name}_luts.txt"), "".join(luts))
     carry = Path(__file__).with_name("ccu2c_wires.v").read_text(encoding="utf-8")
-    write_whole(stem.with_name(f"{stem.name}_ccu2c.v"), carry)
-    synth = f"synth_ecp5 -nowidelut -top {top} -run"
+    write_whole(stem.with_name(f"{stem.name}_cells.v"), f"{carry}\n{_block_ram()}")
+    synth = f"synth_ecp5 {'' if as_written else '-nowidelut '}-top {top} -run"
     return (
-        f"{synth} begin:coarse; read_verilog -lib -specify -overwrite {stem.name}_ccu2c.v; "
+        f"{synth} begin:coarse; read_verilog -lib -specify -overwrite {stem.name}_cells.v; "
         f"{synth} coarse:map_luts; techmap -map +/lattice/latches_map.v; "
-        f"abc9 -W {WIRE_PS} -lut {stem.name}_luts.txt -script {_MAPPER}; clean; "
+        f"abc9 -W {WIRE_PS} -lut {stem.name}_luts.txt -script {_MAP_AS_WRITTEN if as_written else _MAP_ANEW}; clean; "
         f"{synth} map_cells: -json {stem.name}.json"
+    )
+
+
+def _block_ram() -> str:
+    """The block RAM of ECP5 for the mapper, in Verilog: ports and parameters, and how early an address must come."""
+    vectors = {"DI": 18, "AD": 14, "CS": 3, "DO": 18}
+    pins = {name: [f"{name}{port}{bit}" for port in "AB" for bit in range(width)] for name, width in vectors.items()}
+    outputs, inputs = pins.pop("DO"), [f"{name}{port}" for port in "AB" for name in ("CE", "OCE", "CLK", "WE", "RST")]
+    inputs += itertools.chain(*pins.values())
+    parameters = [f"{name}_{port}" for port in "AB" for name in ("DATA_WIDTH", "REGMODE", "WRITEMODE", "CSDECODE")]
+    parameters += ["GSR", "RESETMODE", "ASYNC_RESET_RELEASE", *(f"{name}MUX" for name in inputs)]
+    parameters += [f"INITVAL_{row:02X}" for row in range(64)]
+    return "\n".join(
+        [
+            "(* blackbox *)",
+            f"module DP16KD (input {', '.join(inputs)}, output {', '.join(outputs)});",
+            *(f"    parameter {name} = 0;" for name in parameters),
+            "    specify",
+            *(f"        $setup({name}, posedge CLK{name[2]}, {_ADDRESS_PS});" for name in pins["AD"]),
+            "    endspecify",
+            "endmodule",
+            "",
+        ]
     )
 
 

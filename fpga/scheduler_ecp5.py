@@ -52,7 +52,7 @@ def synthesise(config: SchedulerConfig, stem: Path, part: str = "scheduler_unit"
         # multiplexers for the most part: 4,070 LUT4 in place of 5,401
         script = LONG_WIRES.format(top=part, stem=stem.name, options="")
     else:
-        script = few_levels(stem, part)
+        script = few_levels(stem, part, as_written=part == "scheduler_unit")
     cells = synthesised_cells(stem, f"read_rtlil {stem.name}.il; {script}")
     return {cell: cells.get(cell, 0) for cell in CELLS}
 

@@ -1,5 +1,6 @@
-"""The carry cell the LUT mapper reckons with: Yosys' own in all but its delays."""
+"""The cells the LUT mapper reckons with: Yosys' own in all but their delays."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def prove_equal(function: tuple[str, ...], wrong: tuple[str, str] = ("", "")) ->
     with tempfile.TemporaryDirectory(dir=BUILD_ROOT) as name:
         folder = Path(name)
         few_levels(folder / "cell", "CCU2C")
-        own = folder / "cell_ccu2c.v"
+        own = folder / "cell_cells.v"
         own.write_text(own.read_text().replace(*wrong))
         run_yosys(
             folder,
@@ -45,3 +46,22 @@ def test_the_carry_cell_does_what_yosys_says(function: tuple[str, ...]) -> None:
 def test_another_carry_cell_is_noticed() -> None:
     with pytest.raises(InputError):
         prove_equal(FUNCTIONS[0], ("pass1 ? carry", "pass0 ? carry"))
+
+
+def test_the_block_ram_has_the_ports_of_yosys() -> None:
+    """And an address of it must come earlier by the wire it has."""
+    BUILD_ROOT.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD_ROOT) as name:
+        folder = Path(name)
+        few_levels(folder / "cell", "DP16KD")
+        ports = []
+        for number, read in enumerate(("+/ecp5/cells_sim.v", "-specify cell_cells.v")):
+            run_yosys(
+                folder,
+                f"read_verilog -lib {read}; setattr -mod -unset blackbox =DP16KD; write_json -selected {number}.json",
+            )
+            module = json.loads((folder / f"{number}.json").read_text())["modules"]["DP16KD"]
+            ports.append({port: shape["direction"] for port, shape in module["ports"].items()})
+        assert len(ports[0]) > 100 and ports[0] == ports[1]
+        checks = [cell for cell in module["cells"].values() if cell["type"] == "$specrule"]
+        assert len(checks) == 28
