@@ -43,10 +43,12 @@ class MatrixProperties(Elaboratable):
         m.d.comb += matrix.load_last.eq(loaded)
         self._lend(m, matrix)
 
-        place, start, unit = Signal(range(CONFIG.n_descriptors)), Signal(), Signal()
-        m.d.comb += [place.eq(AnyConst(len(place))), start.eq(AnyConst(1)), unit.eq(AnyConst(1))]
+        place, second, unit = Signal(range(CONFIG.n_descriptors)), Signal(), Signal()
+        m.d.comb += [place.eq(AnyConst(len(place))), second.eq(AnyConst(1)), unit.eq(AnyConst(1))]
         for number in range(CONFIG.n_units):
-            m.d.comb += [matrix.places[number].eq(place), matrix.starts[number].eq(start)]
+            m.d.comb += [matrix.places[number].eq(place), matrix.second[number].eq(second)]
+        with m.If(matrix.lent):
+            m.d.comb += [matrix.places[0].eq(matrix.lent_place), matrix.second[0].eq(matrix.lent_second)]
         # a column is there a clock after it was asked for
         built, was_built = Signal(), Signal()
         m.d.comb += built.eq(loaded & ~matrix.building)
@@ -56,10 +58,11 @@ class MatrixProperties(Elaboratable):
         for offset, code in OFFSETS.items():
             for index in range(self.n_nanos):
                 wrong, total = 0, 0
-                for awaited in range(self.n_nanos):
+                for awaited, other in enumerate(program.descriptors):
                     for of_start in range(2):
                         waits = program.waits(index, awaited, code, of_start)
-                        looked_at = (place == awaited) & (start == of_start)
+                        # the first event is the start if that is awaited, else the end
+                        looked_at = (place == awaited) & (second == (other.announce_start ^ of_start))
                         shown = Mux(unit, matrix.columns[1][offset][index], matrix.columns[0][offset][index])
                         wrong = wrong | looked_at & (shown != waits)
                         total = total + waits
@@ -69,13 +72,13 @@ class MatrixProperties(Elaboratable):
         return m
 
     def _lend(self, m: Module, matrix: DependencyMatrix) -> None:
-        """Counters behind a register, as the unit's."""
+        """Counters as the unit's: they keep a column, count it in the next clock and forget while they are not lent."""
+        counts = Signal()
+        m.d.sync += counts.eq(matrix.counts)
         for offset in OFFSETS:
             column = Signal(CONFIG.n_descriptors, name=f"{offset}_column")
-            m.d.sync += column.eq(Mux(matrix.counts, matrix.columns[0][offset], 0))
+            with m.If(matrix.counts):
+                m.d.sync += column.eq(matrix.columns[0][offset])
             for index in range(CONFIG.n_descriptors):
                 count = matrix.counted[offset][index]
-                with m.If(matrix.building):
-                    m.d.sync += count.eq(count + column[index])
-                with m.Else():
-                    m.d.sync += count.eq(0)
+                m.d.sync += count.eq(Mux(matrix.lent, count + (counts & column[index]), 0))

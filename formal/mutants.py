@@ -27,8 +27,20 @@ class Mutant:
 MUTANTS = {
     "done_before_not_awaited": Mutant(
         module="rtl.scheduler.wake_up",
-        right='met["same", "odd"] & met["before", "even"],',
-        wrong='met["same", "odd"],',
+        right='met["same", "odd"] & met["before", "even"]',
+        wrong='met["same", "odd"]',
+        task="dependence",
+    ),
+    "pending_event_holds_nobody": Mutant(
+        module="rtl.scheduler.scheduler_unit",
+        right="table.pends_older[unit].eq(slot.pends_older)",
+        wrong="table.pends_older[unit].eq(0)",
+        task="dependence",
+    ),
+    "newer_event_holds_nobody": Mutant(
+        module="rtl.scheduler.scheduler_unit",
+        right="table.pends_newer[unit].eq(slot.pends_newer)",
+        wrong="table.pends_newer[unit].eq(0)",
         task="dependence",
     ),
     "issue_forgotten": Mutant(
@@ -45,32 +57,50 @@ MUTANTS = {
     ),
     "grants_that_do_not_fit_together": Mutant(
         module="rtl.scheduler.credit_pools",
-        right="fits & ~passed_over",
-        wrong="fits_alone & ~passed_over",
+        right="left[unit][-1] for left, _ in",
+        wrong="alone[unit][-1] for _, alone in",
         task="pools",
     ),
     "grants_that_do_not_fit_in_the_unit": Mutant(
         module="rtl.scheduler.credit_pools",
-        right="fits & ~passed_over",
-        wrong="fits_alone & ~passed_over",
+        right="left[unit][-1] for left, _ in",
+        wrong="alone[unit][-1] for _, alone in",
         task="shares",
     ),
     "early_completion_dropped": Mutant(
         module="rtl.scheduler.issue_slot",
-        right="deferred.eq(self.completed & self.starts)",
-        wrong="deferred.eq(0)",
+        right="(self.completed | self.deferred) & early",
+        wrong="self.deferred & early",
         task="events",
     ),
-    "start_not_counted": Mutant(
+    "early_completion_forgotten": Mutant(
+        module="rtl.scheduler.issue_slot",
+        right="(self.completed | self.deferred) & early",
+        wrong="self.completed & early",
+        task="events",
+    ),
+    "pending_event_forgotten": Mutant(
+        module="rtl.scheduler.issue_slot",
+        right="(pends_older | pends_newer & self.retire)",
+        wrong="pends_older",
+        task="events",
+    ),
+    "second_event_not_counted": Mutant(
         module="rtl.scheduler.scheduler_unit",
-        right="happens.eq(slot.starts | slot.ends)",
-        wrong="happens.eq(slot.ends)",
+        right="matrix.second[unit].eq(slot.busy)",
+        wrong="matrix.second[unit].eq(0)",
+        task="progress",
+    ),
+    "odd_iteration_not_counted": Mutant(
+        module="rtl.scheduler.scheduler_unit",
+        right="table.odd[unit].eq(slot.odd)",
+        wrong="table.odd[unit].eq(0)",
         task="progress",
     ),
     "iteration_ends_early": Mutant(
-        module="rtl.scheduler.loop_control",
-        right="(older_left == n_older)",
-        wrong="n_older.any() & (older_left <= n_older + 1)",
+        module="rtl.scheduler.scheduler_unit",
+        right="loop.works_even[unit].eq(slot.works_even)",
+        wrong="loop.works_even[unit].eq(0)",
         task="completion",
     ),
     "chunks_not_compared": Mutant(
@@ -81,8 +111,8 @@ MUTANTS = {
     ),
     "starts_not_counted": Mutant(
         module="rtl.scheduler.dependency_matrix",
-        right="self.counts.eq(after[4] | after[5])",
-        wrong="self.counts.eq(after[4])",
+        right="self.counts.eq(after[5] | after[6])",
+        wrong="self.counts.eq(after[5])",
         task="matrix",
     ),
     "answer_overwritten": Mutant(

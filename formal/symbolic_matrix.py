@@ -31,7 +31,9 @@ class SymbolicMatrix(wiring.Component):
             for unit, column in enumerate(self.columns):
                 for awaited in range(program.n_nanos):
                     for start in range(2):
-                        shown = (self.places[unit] == awaited) & (self.starts[unit] == start)
+                        # the first event is the start if that is awaited, else the end
+                        second = program.descriptors[awaited].announce_start ^ start
+                        shown = (self.places[unit] == awaited) & (self.second[unit] == second)
                         with m.If(shown):
                             for index in range(program.n_nanos):
                                 m.d.sync += column[offset][index].eq(program.waits(index, awaited, code, start))

@@ -23,8 +23,8 @@ class CreditPools(wiring.Component):
 
     Timing
     ------
-    ``grant`` is combinational from registers. Credits taken count from the next clock, credits returned from the second
-    clock after ``gives``.
+    Grants are combinational from registers; ``fits`` comes last. Credits taken count from the next clock, credits
+    returned from the second clock after ``gives``.
 
     Parameters
     ----------
@@ -36,7 +36,9 @@ class CreditPools(wiring.Component):
     capacities : In(shares), credits of every pool
     asks : In(n_units), the unit asks in the next clock, if it is not granted anything in this one
     shares : In(shares) of every unit, for what
-    grant : Out(n_units), who asks in this clock and is given its shares
+    certain : Out(n_units), who asks in this clock and is given its shares
+    hopeful, fits : Out(n_units), who asks and is given its shares if they fit; whether they do
+    busy : In(n_units), the unit was granted something and has not asked since
     gives : In(n_units), the unit returns what it holds; the next grant is later
     held : Out(shares) of every unit, what it was given last
     free : Out(shares), free credits
@@ -63,7 +65,10 @@ class CreditPools(wiring.Component):
                 "capacities": In(shares),
                 "asks": In(n_units),
                 "shares": In(shares).array(n_units),
-                "grant": Out(n_units),
+                "certain": Out(n_units),
+                "hopeful": Out(n_units),
+                "fits": Out(n_units),
+                "busy": In(n_units),
                 "gives": In(n_units),
                 "held": Out(shares).array(n_units),
                 "free": Out(shares),
@@ -74,36 +79,37 @@ class CreditPools(wiring.Component):
         m = Module()
         n_units, n_pools = self.config.n_units, self.config.n_pools
         asking, passed_over = self.asking, self.passed_over
-        fits, fits_alone, takes_none = Signal(n_units), Signal(n_units), Signal(n_units)
+        fits_alone, takes_none, grant = Signal(n_units), Signal(n_units), Signal(n_units)
         remainders = [self._subtract(m, pool) for pool in range(n_pools)]
         for unit, (asked, counted, returning) in enumerate(zip(self.asked, self.counted, self.returning, strict=True)):
             shares, held = self.shares[unit].as_value(), self.held[unit].as_value()
             m.d.comb += [
-                fits[unit].eq(~Cat(left[unit][-1] for left, _ in remainders).any()),
+                self.fits[unit].eq(~Cat(left[unit][-1] for left, _ in remainders).any()),
                 fits_alone[unit].eq(~Cat(alone[unit][-1] for _, alone in remainders).any()),
                 takes_none[unit].eq(~asked.as_value().any()),
             ]
-            # the last word is that of ``fits``, which comes late
-            may_count, may_grant = Signal(name=f"may_count{unit}"), Signal(name=f"may_grant{unit}")
-            m.d.comb += [
-                may_count.eq(self.asks[unit] & ~(asking[unit] & (takes_none[unit] | ~fits_alone[unit]))),
-                may_grant.eq(asking[unit] & ~passed_over[unit]),
-            ]
-            counts = may_count & ~(may_grant & fits[unit])
+            # the last word is that of ``fits``
+            may_count = Signal(name=f"may_count{unit}")
+            m.d.comb += may_count.eq(self.asks[unit] & ~(asking[unit] & (takes_none[unit] | ~fits_alone[unit])))
+            counts = may_count & ~(self.hopeful[unit] & self.fits[unit])
             m.d.sync += [
                 asked.as_value().eq(shares),
-                counted.as_value().eq(Mux(counts, shares, 0)),
-                returning.as_value().eq(Mux(self.gives[unit], held, 0)),
+                counted.as_value().eq(shares & counts.replicate(len(shares))),
+                returning.as_value().eq(held & self.gives[unit].replicate(len(held))),
             ]
-            with m.If(self.grant[unit]):
+            with m.If(~self.busy[unit]):
                 m.d.sync += self.held[unit].eq(asked)
-        m.d.comb += self.grant.eq(asking & (takes_none | fits & ~passed_over))
-        m.d.sync += [asking.eq(self.asks & ~self.grant), passed_over.eq(asking & ~fits_alone)]
+        m.d.comb += [
+            self.certain.eq(asking & takes_none),
+            self.hopeful.eq(asking & ~passed_over),
+            grant.eq(self.certain | self.hopeful & self.fits),
+        ]
+        m.d.sync += [asking.eq(self.asks & ~grant), passed_over.eq(asking & ~fits_alone)]
         for pool, (left, _) in enumerate(remainders):
             back = _sum([returning[pool] for returning in self.returning])
             m.d.comb += self.free[pool].eq(self.kept[pool] + self.back[pool])
             m.d.sync += [
-                self.kept[pool].eq(Mux(self.idle, 0, _last([self.free[pool], *left], fits))),
+                self.kept[pool].eq(Mux(self.idle, 0, _last([self.free[pool], *left], self.fits))),
                 self.back[pool].eq(Mux(self.idle, self.capacities[pool], back)),
             ]
         return m
@@ -151,8 +157,11 @@ def _sum(values: Sequence[Value]) -> Value:
 
 
 def _last(values: Sequence[Value], fits: Value) -> Value:
-    """The value whose number is that of the units that fit: these are the first ones."""
-    if len(values) == 1:
-        return values[0]
-    half = len(values) // 2
-    return Mux(fits[half - 1], _last(values[half:], fits[half:]), _last(values[:half], fits[:half]))
+    """The value whose number is that of the units that fit: these are the first ones.
+
+    The last unit's sum comes last, and has the last word.
+    """
+    result = values[0]
+    for unit, value in enumerate(values[1:]):
+        result = Mux(fits[unit], value, result)
+    return result

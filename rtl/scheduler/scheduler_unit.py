@@ -50,8 +50,9 @@ class SchedulerUnit(wiring.Component):
     ------
     First issue 2 clocks after ``start``. From a completion to the ``valid`` of what waited for it 3 clocks, from an
     awaited start 4; from a completion to the next nano-operation of the same unit, or to one that lacked credits, 3.
-    All units may complete, start and be issued to in the same clock. A nano-operation that completes in the clock after
-    its handshake and whose start is awaited is heard a clock later. ``done`` comes 2 clocks after the last completion.
+    All units may complete, start and be issued to in the same clock. The completion of a nano-operation whose start is
+    awaited counts in the third clock after the handshake at the earliest. ``done`` comes 2 clocks after the last
+    completion counts.
 
     Parameters
     ----------
@@ -119,14 +120,13 @@ class SchedulerUnit(wiring.Component):
         for unit, slot in enumerate(parts.slots):
             m.submodules[f"slot{unit}"] = slot
         starting = Signal()
-        begins, busy = self._start(m, loop.window.running | loop.done, matrix.building)
+        begins, busy = self._start(m, loop.busy, matrix.building)
         m.d.comb += [
             starting.eq(begins),
             self.busy.eq(busy),
             self.done.eq(loop.done),
             loop.start.eq(starting),
-            table.start.eq(starting),
-            table.clear.eq(~loop.window.running),
+            table.clear.eq(loop.clear),
             table.window.eq(loop.window),
             table.retire.eq(loop.retire),
             table.totals.eq(matrix.totals),
@@ -140,7 +140,7 @@ class SchedulerUnit(wiring.Component):
             m.d.sync += self.cycle.eq(self.cycle + 1)
 
         control = self._load(m, parts)
-        m.d.comb += [table.last.eq(control.last), loop.last.eq(control.last)]
+        m.d.comb += loop.last.eq(control.last)
         m.d.comb += [pools.capacities[pool].eq(control[f"capacity{pool}"]) for pool in range(config.n_pools)]
         self._issue(m, parts)
         self._hear(m, parts)
@@ -162,42 +162,62 @@ class SchedulerUnit(wiring.Component):
 
     def _issue(self, m: Module, parts: _Parts) -> None:
         """From the choice for a unit to its port."""
-        loop, table, pools = parts.loop, parts.table, parts.pools
+        loop, matrix, table, pools = parts.loop, parts.matrix, parts.table, parts.pools
         for unit, slot in enumerate(parts.slots):
             wiring.connect(m, slot.issue, wiring.flipped(self.issue[unit]))
             wiring.connect(m, wiring.flipped(self.complete[unit]), slot.complete)
             m.d.comb += [
                 slot.base.eq(loop.base),
+                slot.old.eq(loop.window.old),
+                slot.retire.eq(loop.retire),
                 slot.choice_valid.eq(table.choice_valid[unit]),
                 slot.choice.eq(table.choice[unit]),
                 slot.choice_parity.eq(table.choice_parity[unit]),
                 table.picks[unit].eq(slot.pick),
+                table.fixed[unit].eq(slot.busy),
+                table.fixed_at[unit].eq(slot.pick),
                 slot.index.eq(table.footprint[unit].index),
                 slot.announce_start.eq(table.footprint[unit].announce_start),
                 pools.asks[unit].eq(slot.asks),
+                pools.busy[unit].eq(slot.busy),
                 pools.shares[unit].eq(table.shares[unit]),
-                slot.grant.eq(pools.grant[unit]),
-                table.granted[unit].eq(pools.grant[unit]),
+                slot.certain.eq(pools.certain[unit]),
+                slot.hopeful.eq(pools.hopeful[unit]),
+                slot.fits.eq(pools.fits[unit]),
+                table.granted[unit].eq(slot.grant),
+                table.stands[unit].eq(slot.stands),
+                # its columns are looked up as it is chosen
+                matrix.places[unit].eq(table.choice[unit]),
+                matrix.second[unit].eq(slot.busy),
+            ]
+        # while the matrix is built unit 0 stands where that says, and the columns of its totals pass there
+        with m.If(matrix.lent):
+            m.d.comb += [
+                table.fixed[0].eq(1),
+                table.fixed_at[0].eq(matrix.lent_place),
+                matrix.second[0].eq(matrix.lent_second),
             ]
 
     def _hear(self, m: Module, parts: _Parts) -> None:
-        """What starts and completions mean: to those who wait, to the loop and to the pools."""
+        """What is granted, starts and completes means: to those who wait, to the loop and to the pools."""
         loop, matrix, table, pools = parts.loop, parts.matrix, parts.table, parts.pools
         m.d.comb += [shown.eq(column) for shown, column in zip(table.columns, matrix.columns, strict=True)]
         for unit, slot in enumerate(parts.slots):
-            # while the matrix is built the columns of its totals pass here
             counts = matrix.counts if unit == 0 else 0
-            happens, newest = Signal(name=f"happens{unit}"), Signal(name=f"newest{unit}")
+            m.d.sync += [
+                loop.even[unit].eq(slot.grant & ~slot.parity),
+                loop.odd[unit].eq(slot.grant & slot.parity),
+            ]
             m.d.comb += [
-                matrix.places[unit].eq(slot.pick),
-                matrix.starts[unit].eq(slot.shows_start),
-                happens.eq(slot.starts | slot.ends),
-                newest.eq(slot.parity ^ loop.window.old ^ loop.retire),
-                table.even[unit].eq(happens & ~slot.parity | counts),
-                table.odd[unit].eq(happens & slot.parity),
-                table.newest[unit].eq(happens & newest | counts),
-                loop.older[unit].eq(slot.ends & ~newest),
-                loop.newer[unit].eq(slot.ends & newest),
+                table.shows[unit].eq(slot.shows),
+                table.even[unit].eq(slot.even | counts),
+                table.odd[unit].eq(slot.odd),
+                table.newest[unit].eq(slot.newest | counts),
+                table.pends_older[unit].eq(slot.pends_older),
+                table.pends_newer[unit].eq(slot.pends_newer),
+                loop.works_even[unit].eq(slot.works_even),
+                loop.works_odd[unit].eq(slot.works_odd),
+                loop.ends[unit].eq(slot.ends),
                 pools.gives[unit].eq(slot.ends),
             ]
 
@@ -208,12 +228,12 @@ class SchedulerUnit(wiring.Component):
         m.d.comb += [
             trace.clear.eq(starting),
             trace.cycle.eq(self.cycle),
-            trace.retire.eq(parts.loop.retire),
-            trace.old.eq(parts.loop.window.old),
             trace.ready.eq(parts.table.ready),
-            trace.granted.eq(parts.pools.grant),
+            trace.granted.eq(Cat(slot.grant for slot in parts.slots)),
             self.trace_lost.eq(trace.lost),
         ]
+        # the iteration after the next opens in the clock after the retirement
+        m.d.sync += [trace.retire.eq(parts.loop.retire), trace.old.eq(parts.loop.window.old)]
         m.d.comb += [self.credits[pool].eq(trace.credits[pool]) for pool in range(self.config.n_pools)]
         for unit, slot in enumerate(parts.slots):
             m.d.comb += [
@@ -263,7 +283,8 @@ class SchedulerUnit(wiring.Component):
             matrix.load_valid.eq(table.load_valid),
             matrix.load_descriptor.eq(table.load_descriptor),
             matrix.load_last.eq(table.load_last),
-            # a start may follow in the next clock, when the loop must know already
+            # a start may follow in the next clock, when loop and table must know already
+            table.next_last.eq(Mux(offers_control, loaded.last, control.last)),
             parts.loop.count.eq(control.count),
             parts.loop.next_count.eq(Mux(offers_control, loaded.count, control.count)),
         ]

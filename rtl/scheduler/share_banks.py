@@ -1,6 +1,6 @@
 """The shares of the descriptors, and the last step of a choice."""
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,6 +30,7 @@ class ShareBanks(wiring.Component):
     load_valid, load_place, load_shares : In, writes the shares of a place
     first_older, first_newer : In(first) of every unit, the place of either iteration's best
     is_newer : In(n_units), the newer iteration's goes first
+    fixed, fixed_at : In of every unit, its choice is this place, whatever is best
     choice : Out of every unit, the place of the best; 0 if it has none
     shares : Out(shares) of every unit, those of the best; 0 if it has none
     """
@@ -45,6 +46,8 @@ class ShareBanks(wiring.Component):
                 "first_older": In(first_layout(config)).array(n_units),
                 "first_newer": In(first_layout(config)).array(n_units),
                 "is_newer": In(n_units),
+                "fixed": In(n_units),
+                "fixed_at": In(index).array(n_units),
                 "choice": Out(index).array(n_units),
                 "shares": Out(shares_layout(config)).array(n_units),
             }
@@ -65,25 +68,29 @@ class ShareBanks(wiring.Component):
             ]
             banks.append(bank)
         for unit in range(config.n_units):
-            older = self._look_up(m, self.first_older[unit], banks)
-            newer = self._look_up(m, self.first_newer[unit], banks)
-            is_newer = self.is_newer[unit]
+            is_newer, found = self.is_newer[unit], []
+            for first in (self.first_older[unit], self.first_newer[unit]):
+                place, shares = self._look_up(m, first, banks)
+                # before the choice between the two, which comes last
+                fixed = _only(self.fixed[unit], self.fixed_at[unit])
+                found.append(Cat(_only(~self.fixed[unit], place) | fixed, shares))
+            older, newer = found
             # gates and no multiplexers, for which synthesis would share the ports and look up late
             m.d.comb += Cat(self.choice[unit], self.shares[unit].as_value()).eq(
                 _only(is_newer, newer) | _only(~is_newer, older)
             )
         return m
 
-    def _look_up(self, m: Module, first: data.View, banks: list[memory.Memory]) -> Value:
+    def _look_up(self, m: Module, first: data.View, banks: list[memory.Memory]) -> tuple[Value, Value]:
         """A place and its shares."""
-        result = Const(0)
+        found, shares = Const(0, index_bits(self.config.n_descriptors)), Const(0)
         for number, (bank, at) in enumerate(zip(banks, first.banks, strict=True)):
             read = bank.read_port(domain="comb")
             m.d.comb += read.addr.eq(at.place)
-            found = Signal(index_bits(self.config.n_descriptors))
-            m.d.comb += found.eq(Cat(at.place, Const(number, len(found) - len(at.place))))
-            result |= _only(at.any, Cat(found, read.data.as_value()))
-        return result
+            place = Cat(at.place, Const(number, len(found) - len(at.place)))
+            found |= _only(at.any, place[: len(found)])
+            shares |= _only(at.any, read.data.as_value())
+        return found, shares
 
 
 def _only(when: Value, value: Value) -> Value:

@@ -12,7 +12,7 @@ def build_clocks(packed: PackedProgram) -> int:
     """Clocks the first word after the descriptors waits, until ``rtl/scheduler/dependency_matrix.py`` knows who waits
     for whom."""
     lanes = 2 if packed.config.n_descriptors == 8 else 4
-    return len(packed.descriptors) * packed.config.n_descriptors // lanes + 8
+    return len(packed.descriptors) * packed.config.n_descriptors // lanes + 10
 
 
 class ProgramFeed:

@@ -71,8 +71,10 @@ class SchedulerState:
         self.pick: list[Pick | None] = [None] * self.n_units
         self.blocked = 0
         self.in_flight: list[Pick | None] = [None] * self.n_units
-        # units whose awaited start was accepted in the clock before; who completed in that clock, too early
+        # units whose awaited start was accepted in the clock before, and in the one before that; who completed since,
+        # too early
         self.raised = 0
+        self.settling = 0
         self.deferred = 0
         # starts and completions that are applied in this clock
         self.events = (0, 0)
@@ -136,8 +138,9 @@ class SchedulerState:
         if any(self.events):
             self._apply(*self.events)
             self._stale = True
-        self.events = (self.raised, completions & ~self.raised | self.deferred)
-        self.raised, self.deferred = starts, completions & self.raised
+        early, completed = self.raised | self.settling, completions | self.deferred
+        self.events = (self.raised, completed & ~early)
+        self.raised, self.settling, self.deferred = starts, self.raised, completed & early
         if granted:
             self._take(granted)
         self.pick, self.blocked = picks, blocked
@@ -162,7 +165,8 @@ class SchedulerState:
     def quiet(self, before: tuple[list[Pick | None], int]) -> bool:
         """Whether the last clock, which began with ``before`` (:meth:`asking`), left nothing to do but to hear
         completions."""
-        return not (any(self.events) or self.raised or self.deferred or self._stale) and self.asking() == before
+        busy = any(self.events) or self.raised or self.settling or self.deferred or self._stale
+        return not busy and self.asking() == before
 
     def _find_ready(self) -> None:
         """Combinational: who could be picked, by parity, from the events that have happened."""

@@ -119,17 +119,17 @@ def test_simultaneous_completions_are_applied_in_one_clock() -> None:
     assert judged(body, [10, 10, 1, 1, 1]).issue_clk.tolist() == [[2, 2, 15, 15, 15]]
 
 
-def test_a_completion_in_the_clock_of_its_awaited_start_counts_a_clock_later() -> None:
+def test_the_completion_after_an_awaited_start_happens_in_the_third_clock_at_the_earliest() -> None:
     body = program(
         nano("a", "gemm"),
         nano("b", "gemv", after("A")),
         nano("c", "network", after("A", event="start")),
         nano("d", "gemm", after("A")),
     )
-    # a completes at 3, in the clock its start counts in
-    assert judged(body, [1, 9, 9, 9]).issue_clk[0].tolist() == [2, 7, 2 + START_WAKE_UP_CLK, 7]
-    assert judged(body, [2, 9, 9, 9]).issue_clk[0].tolist() == [2, 7, 2 + START_WAKE_UP_CLK, 7]
-    assert judged(body, [3, 9, 9, 9]).issue_clk[0].tolist() == [2, 8, 2 + START_WAKE_UP_CLK, 8]
+    # a completes at 3, in the clock its start happens in, at 4, at 5, the third, or later
+    for duration, happens in ((1, 5), (2, 5), (3, 5), (4, 6)):
+        b = happens + WAKE_UP_CLK
+        assert judged(body, [duration, 9, 9, 9]).issue_clk[0].tolist() == [2, b, 2 + START_WAKE_UP_CLK, b]
     # nobody awaits its start: 3 clocks
     body = program(nano("a", "gemm"), nano("b", "gemv", after("A")))
     assert judged(body, [1, 9]).issue_clk[0].tolist() == [2, 3 + WAKE_UP_CLK]
@@ -224,8 +224,8 @@ def test_random_programs_are_legal(seed: int) -> None:
         for wait in (timeline.dependency_wait_clk, timeline.unit_wait_clk, timeline.share_wait_clk):
             assert (wait >= 0).all(), number
         assert (timeline.complete_clk - timeline.issue_clk == durations).all()
-        # a clock more if the last one completes in the clock of its awaited start
-        assert timeline.makespan_clk - timeline.complete_clk.max() in (2, 3), number
+        # up to two clocks more if the last one completes soon after its awaited start
+        assert timeline.makespan_clk - timeline.complete_clk.max() in (2, 3, 4), number
         waits += sum(len(one.predecessors) for one in body.nano_operations)
     assert waits > 300
 
