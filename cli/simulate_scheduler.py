@@ -45,8 +45,8 @@ def scheduler(
     only the handshakes and completions are the RTL's, and "traced" is false.
 
     Clocks are counted from ``start``. ``wakeup_clk_max`` is over nano-operations that found their unit and shares free;
-    it counts from the completion they waited for, or from the clock after the awaited start. It is 5 or 4
-    where a nano-operation takes one or two clocks and its start is awaited too: its completion is heard later.
+    it counts from the completion they waited for, or from the clock after the awaited start. It is 5 or 4 where a
+    nano-operation takes one or two clocks and its start is awaited too: its completion is heard later.
     """
     check_integer("layers", layers, 1, (1 << 16) - 1)
     check_positive("clock_mhz", clock_mhz)
